@@ -1,0 +1,57 @@
+BIN := .venv/bin
+READY := .venv/.ready
+USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+# Candidates are run, not just found: version managers leave shims on PATH that only fail.
+PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
+
+.PHONY: help setup demo test lint format bench crash rules clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: $(READY)  ## make .venv with everything in it
+
+$(READY): pyproject.toml
+	@$(BIN)/python -c '$(USABLE)' 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		test -n '$(PYTHON)' || { \
+			echo 'cnstra needs Python 3.11 or newer, with venv and pip. On Debian and Ubuntu:' >&2; \
+			echo '    apt install python3 python3-venv' >&2; \
+			echo 'One that is not on PATH: make setup PYTHON=/path/to/python' >&2; \
+			exit 1; }; \
+		echo 'Making .venv with $(PYTHON)'; \
+		$(PYTHON) -m venv --clear .venv; }
+	@echo 'Installing cnstra and its tools into .venv'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'  # knows --group
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group dev
+	@touch $@
+
+demo: setup  ## audit this machine's Python packages while the worker is killed
+	@$(BIN)/cnstra demo
+
+test: setup  ## run every test
+	@$(BIN)/python -m pytest -n auto
+
+lint: setup  ## check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+
+format: setup  ## put the code in shape
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: setup  ## measure each cost against its limit
+	@$(BIN)/python -m benchmarks
+
+crash: setup  ## run only the tests that kill workers
+	@$(BIN)/python -m pytest -n auto tests/crash
+
+rules: setup  ## take out the line that keeps each rule; see its test turn red
+	@$(BIN)/python -m tests.rules
+
+clean:  ## remove what can be made again
+	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@find src tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
