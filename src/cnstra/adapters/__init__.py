@@ -1,0 +1,1 @@
+"""One folder per technology, found by the scheme of a URL."""

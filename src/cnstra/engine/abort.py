@@ -1,0 +1,132 @@
+"""Asking a run to stop, and hearing of it."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from cnstra.errors import Aborted
+
+Remove = Callable[[], None]
+
+
+class AbortSignal:
+    """Says whether an abort was asked for, and why. Read it from any thread.
+
+    A handler that *observed* the abort and then returns `None` is taken to have been interrupted: it is
+    still owed, and a retry runs it again. To observe means to read `aborted` as `True`, or to be woken
+    by `wait()` or a callback. Return `[]` to say "done, nothing to emit".
+    """
+
+    __slots__ = ("_callbacks", "_lock", "_reason", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._reason: object = None
+        self._callbacks: dict[object, Callable[[], None]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def aborted(self) -> bool:
+        """Whether an abort was asked for."""
+        return self._set
+
+    @property
+    def reason(self) -> object:
+        """What `abort()` was given, or `None`."""
+        return self._reason
+
+    def raise_if_aborted(self) -> None:
+        """Raise `Aborted` if an abort was asked for: a short way to leave a long body."""
+        if self.aborted:
+            raise Aborted(reason=self.reason)
+
+    def add_callback(self, callback: Callable[[], None]) -> Remove:
+        """Call `callback()` on abort, in the aborting thread; at once, if that was before.
+
+        Returns the remover, harmless when called twice.
+        """
+        token = object()
+        with self._lock:
+            if not self._set:
+                self._callbacks[token] = callback
+                return lambda: self._discard(token)
+        callback()
+        return lambda: None
+
+    async def wait(self) -> None:
+        """Wait until an abort is asked for."""
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(woken.set)
+
+        remove = self.add_callback(wake)
+        try:
+            await woken.wait()
+        finally:
+            remove()
+
+    def _discard(self, token: object) -> None:
+        with self._lock:
+            self._callbacks.pop(token, None)
+
+    def _abort(self, reason: object) -> None:
+        with self._lock:
+            if self._set:
+                return
+            self._set, self._reason = True, reason
+            callbacks, self._callbacks = list(self._callbacks.values()), {}
+        for callback in callbacks:
+            callback()
+
+
+class AbortController:
+    """The hand on an `AbortSignal`.
+
+    >>> controller = AbortController()
+    >>> run = cns.stimulate(signal, abort_signal=controller.signal)
+    >>> controller.abort("the user left")
+    """
+
+    __slots__ = ("signal",)
+
+    def __init__(self) -> None:
+        self.signal = AbortSignal()
+
+    def abort(self, reason: object = None) -> None:
+        """Ask whoever holds the signal to stop. A second call changes nothing."""
+        self.signal._abort(reason)  # noqa: SLF001 - the controller is the signal's other half
+
+
+class ObservedSignal(AbortSignal):
+    """One activation's view of an abort, which remembers whether its handler observed it."""
+
+    __slots__ = ("_remove", "observed")
+
+    def __init__(self, source: AbortSignal | None) -> None:
+        super().__init__()
+        self.observed = False
+        self._remove: Remove | None = None
+        if source is not None:
+            self._remove = source.add_callback(lambda: self._abort(source.reason))
+
+    @property
+    def aborted(self) -> bool:
+        if self._set:
+            self.observed = True
+        return self._set
+
+    def add_callback(self, callback: Callable[[], None]) -> Remove:
+        def observe() -> None:
+            self.observed = True
+            callback()
+
+        return super().add_callback(observe)
+
+    def release(self) -> None:
+        """Let go of the source: the activation is over."""
+        if self._remove is not None:
+            self._remove()
+            self._remove = None

@@ -1,0 +1,140 @@
+"""Payload types: to JSON and back, and checked where they enter from outside."""
+
+import math
+from typing import Any, Generic, TypeVar, cast, get_type_hints
+
+import msgspec
+
+from cnstra.errors import InvalidPayload, NotSerializable
+
+T = TypeVar("T")
+
+
+class PayloadCodec(Generic[T]):
+    """How the values of one type travel: as whatever JSON `msgspec` makes of it.
+
+    Dataclasses, TypedDicts, Structs, attrs classes, builtins and pydantic models are understood; a NamedTuple
+    travels as an object. Any other type is legal too, as long as its values stay inside the process.
+    """
+
+    __slots__ = ("_decoder", "_tuple", "name", "type")
+
+    def __init__(self, name: str, type_: type[T] | Any) -> None:
+        self.name = name
+        self.type = type_
+        self._tuple: type[Any] | None = type_ if _is_named_tuple(type_) else None
+        wire_type = _object_of(self._tuple) if self._tuple else type_
+        try:
+            self._decoder: msgspec.json.Decoder[Any] | None = msgspec.json.Decoder(
+                wire_type, dec_hook=_decode_foreign
+            )
+        except (TypeError, NotImplementedError):
+            self._decoder = None
+
+    def encode(self, payload: T) -> bytes:
+        """The payload as JSON. Raises `NotSerializable`, naming the collateral and the way out."""
+        try:
+            data = msgspec.json.encode(_as_object(payload), enc_hook=_encode_foreign)
+            if b"null" in data:
+                _refuse_non_finite(payload)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            raise NotSerializable(collateral=self.name, reason=error) from error
+        return data
+
+    def decode(self, data: bytes) -> T:
+        """The payload that `encode` wrote. Raises `InvalidPayload` where it is not of the type."""
+        if self._decoder is None:
+            raise NotSerializable(
+                collateral=self.name, reason=f"{_name_of(self.type)} has no JSON form"
+            )
+        try:
+            return self._finish(self._decoder.decode(data))
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+            raise InvalidPayload(
+                collateral=self.name, type=_name_of(self.type), reason=error
+            ) from error
+
+    def convert(self, value: object) -> T:
+        """A value that came from outside as builtins, as the type. Raises `InvalidPayload`."""
+        if self._decoder is None or self.type is Any or _is_instance(value, self.type):
+            return cast(T, value)
+        try:
+            return self.decode(msgspec.json.encode(_as_object(value), enc_hook=_encode_foreign))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise InvalidPayload(
+                collateral=self.name, type=_name_of(self.type), reason=error
+            ) from error
+
+    def _finish(self, value: Any) -> T:
+        return cast(T, self._tuple(*msgspec.structs.astuple(value)) if self._tuple else value)
+
+
+def encode_json(value: object) -> bytes:
+    """Any JSON value of ours as bytes."""
+    return msgspec.json.encode(value)
+
+
+def decode_json(data: bytes | str) -> Any:
+    """JSON as builtins. Raises `ValueError` on anything that is not JSON."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _is_named_tuple(type_: object) -> bool:
+    return isinstance(type_, type) and issubclass(type_, tuple) and hasattr(type_, "_fields")
+
+
+def _object_of(tuple_type: Any) -> Any:
+    hints, defaults = get_type_hints(tuple_type), tuple_type._field_defaults
+    fields = [
+        (name, hints.get(name, Any), defaults[name]) if name in defaults else (name, hints.get(name, Any))
+        for name in tuple_type._fields
+    ]
+    return msgspec.defstruct(tuple_type.__name__, fields)
+
+
+def _as_object(value: object) -> object:
+    return cast(Any, value)._asdict() if _is_named_tuple(type(value)) else value
+
+
+def _is_instance(value: object, type_: object) -> bool:
+    """Whether `value` is already what handlers expect, so that it need not be rebuilt."""
+    plain = isinstance(type_, type) and not _is_typed_dict(type_)
+    return plain and type_ not in (dict, list, tuple, set) and isinstance(value, cast(Any, type_))
+
+
+def _is_typed_dict(type_: object) -> bool:
+    return isinstance(type_, type) and issubclass(type_, dict) and hasattr(type_, "__total__")
+
+
+def _encode_foreign(value: object) -> object:
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json")
+    raise TypeError(f"{_name_of(type(value))} has no JSON form")
+
+
+def _decode_foreign(type_: Any, value: object) -> object:
+    validate = getattr(type_, "model_validate", None)
+    if validate is not None:
+        return validate(value)
+    raise TypeError(f"{_name_of(type_)} has no JSON form")
+
+
+def _refuse_non_finite(value: object) -> None:
+    """JSON has no NaN and no infinity; msgspec would write null, and the value would be lost."""
+    stack = [msgspec.to_builtins(value, enc_hook=_encode_foreign)]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            raise ValueError(f"{item} has no JSON form")
+        if isinstance(item, dict):
+            stack.extend(cast(dict[object, object], item).values())
+        elif isinstance(item, list | tuple):
+            stack.extend(cast(list[object], item))
+
+
+def _name_of(type_: object) -> str:
+    return getattr(type_, "__name__", None) or str(type_)

@@ -1,0 +1,104 @@
+"""Collaterals, the typed channels, and the signals that they mint."""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast, overload
+
+from cnstra.engine.payloads import PayloadCodec
+from cnstra.errors import InvalidName, InvalidSignal
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Signal(Generic[T_co]):
+    """A payload on its way through a collateral. Made by `Collateral.create_signal`."""
+
+    __slots__ = ("collateral_name", "key", "payload")
+
+    collateral_name: str
+    payload: T_co
+    key: str | None
+
+    def __init__(self, collateral_name: str, payload: T_co, key: str | None = None) -> None:
+        self.collateral_name = collateral_name
+        self.payload = payload
+        self.key = key
+
+    def __repr__(self) -> str:
+        key = f", key={self.key!r}" if self.key is not None else ""
+        return f"Signal({self.collateral_name!r}, {self.payload!r}{key})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Signal):
+            return NotImplemented
+        that = cast("Signal[Any]", other)
+        return (self.collateral_name, self.payload, self.key) == (
+            that.collateral_name,
+            that.payload,
+            that.key,
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Collateral(Generic[T]):
+    """A named channel for payloads of one type. Its name is its identity, on the wire too."""
+
+    __slots__ = ("codec", "name")
+
+    def __init__(self, name: str, type_: Any = Any) -> None:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidName(kind="A collateral", name=name)
+        self.name = name
+        self.codec: PayloadCodec[T] = PayloadCodec(name, type_)
+
+    @property
+    def type(self) -> Any:
+        """The type of the payloads; `Any` where none was given."""
+        return self.codec.type
+
+    def create_signal(self, payload: T, *, key: str | None = None) -> Signal[T]:
+        """A signal of this collateral.
+
+        `key` names this branch among the outputs of one emission, in place of its position: give it
+        where a handler emits the same things in another order when it runs again.
+        """
+        return Signal(self.name, payload, key)
+
+    def __repr__(self) -> str:
+        return f"collateral({self.name!r})"
+
+
+@overload
+def collateral(name: str) -> Collateral[Any]: ...
+@overload
+def collateral(name: str, type_: type[T]) -> Collateral[T]: ...
+@overload
+def collateral(name: str, type_: Any) -> Collateral[Any]: ...
+def collateral(name: str, type_: Any = Any) -> Collateral[Any]:
+    """A channel named `name` for payloads of `type_`.
+
+    >>> class Item(TypedDict):
+    ...     id: int
+    >>> request = collateral("input", Item)
+    >>> request.create_signal({"id": 100})
+    Signal('input', {'id': 100})
+    """
+    return Collateral(name, type_)
+
+
+def signal_from_wire(wire: object) -> Signal[Any]:
+    """The signal in `{"collateralName": ..., "payload": ...}`; a missing payload is `None`."""
+    if isinstance(wire, Signal):
+        return cast(Signal[Any], wire)
+    if isinstance(wire, Mapping):
+        fields = cast(Mapping[str, Any], wire)
+        name, key = fields.get("collateralName"), fields.get("key")
+        if isinstance(name, str) and name and isinstance(key, str | None):
+            return Signal(name, fields.get("payload"), key)
+    raise InvalidSignal(signal=repr(wire)[:200])
+
+
+def signal_to_wire(signal: Signal[Any]) -> dict[str, Any]:
+    """`{"collateralName": ..., "payload": ...}`, with the payload as it is."""
+    return {"collateralName": signal.collateral_name, "payload": signal.payload}

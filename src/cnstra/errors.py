@@ -1,0 +1,257 @@
+"""Every error that cnstra raises. The docstring of each is its message, with the remedy in it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+
+class CnstraError(Exception):
+    """Something in cnstra went wrong."""
+
+    def __init__(self, message: str | None = None, **context: Any) -> None:
+        self.context = context
+        for name, value in context.items():
+            setattr(self, name, value)
+        super().__init__(message or " ".join((self.__doc__ or "").format(**context).split()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), self.context)
+
+
+def _rebuild(kind: type[CnstraError], message: str, context: dict[str, Any]) -> CnstraError:
+    return kind(message, **context)
+
+
+# --- A graph that cannot be built -------------------------------------------------------------
+
+
+class DefinitionError(CnstraError):
+    """This graph cannot be built."""
+
+
+class InvalidName(DefinitionError):
+    """{kind} needs a non-empty text as its name, not {name!r}."""
+
+
+class DuplicateName(DefinitionError):
+    """Two {kind}s are named {name!r}: give one of them another name, as names are what is saved."""
+
+
+class DuplicateDendrite(DefinitionError):
+    """Neuron {neuron!r} has two dendrites on collateral {collateral!r}: join them in one handler."""
+
+
+class IncompleteBinding(DefinitionError):
+    """bind() on neuron {neuron!r} must name each collateral of the axon once:
+    missing {missing}, unknown {unknown}."""
+
+
+class InvalidHandler(DefinitionError):
+    """The handler {handler} of neuron {neuron!r} must take (payload), (payload, axon) or
+    (payload, axon, ctx)."""
+
+
+class UnstoppableHandler(DefinitionError):
+    """The sync handler {handler} of neuron {neuron!r} cannot be stopped after max_duration: make it
+    async, or give the dendrite in_thread=True and watch ctx.abort_signal."""
+
+
+class InvalidOption(DefinitionError, ValueError):
+    """{option}={value!r} is not valid: {remedy}."""
+
+
+# --- A run ------------------------------------------------------------------------------------
+
+
+class UnknownCollateral(CnstraError):
+    """Collateral {collateral!r} is not known to this network{suggestion}. Known: {known}."""
+
+
+class UnknownNeuron(CnstraError):
+    """Neuron {neuron!r} with a dendrite on {collateral!r} is not in this network: it was removed or
+    renamed since the task was saved. Bring it back, or drop the task."""
+
+
+class NotOnAxon(CnstraError):
+    """Neuron {neuron!r} emitted {collateral!r}, which is not on its axon ({axon}): add it there."""
+
+
+class InvalidOutput(CnstraError):
+    """Neuron {neuron!r} returned {output}: return one signal, a list of signals, or None."""
+
+
+class DuplicateKey(CnstraError):
+    """Neuron {neuron!r} emitted two signals of {collateral!r} with the key {key!r}: keys tell the
+    branches of one emission apart, so each must be its own."""
+
+
+class InvalidSignal(CnstraError):
+    """{signal} is no signal: pass a Signal or {{"collateralName": ..., "payload": ...}}."""
+
+
+class InvalidTask(CnstraError):
+    """{task} is no activation task: pass an ActivationTask or its wire form {{"neuronId": ...,
+    "dendriteCollateralName": ..., "stimulationId": ..., "input": {{...}}}}."""
+
+
+class InvalidPayload(CnstraError):
+    """The payload of collateral {collateral!r} is not of its type {type}: {reason}."""
+
+
+class NotSerializable(CnstraError):
+    """The payload of collateral {collateral!r} cannot be written as JSON: {reason}. Send an id or
+    a path instead, or keep the object in an inner run: ctx.cns.stimulate(...) inside a handler."""
+
+
+class NothingToActivate(CnstraError, ValueError):
+    """activate() was given no tasks: a run without a frontier has nothing left to do. Check
+    run.failed_tasks before you retry, or stimulate() afresh."""
+
+
+class NoRunningLoop(CnstraError, RuntimeError):
+    """{reason} needs a running event loop: use `cns.run(signal)`, or call stimulate() from a
+    coroutine. Nothing has run."""
+
+
+class LoopIsRunning(CnstraError, RuntimeError):
+    """{call} blocks its thread, but an event loop runs in it: await instead."""
+
+
+class WrongThread(CnstraError, RuntimeError):
+    """A run belongs to the thread and event loop that started it: wait for it there."""
+
+
+class Aborted(CnstraError):
+    """The run was aborted: {reason}."""
+
+
+class HopLimitExceeded(CnstraError):
+    """Neuron {neuron!r} would be hop {hops} of a path, over max_neuron_hops={limit}: break the
+    loop, or raise the limit."""
+
+
+class DurationExceeded(CnstraError, TimeoutError):
+    """Neuron {neuron!r} ran longer than its max_duration of {limit} s."""
+
+
+class WaitCycle(CnstraError):
+    """Neuron {neuron!r} waits for a permit that can never be free, as its holders wait for this
+    run: {cycle}. Raise the concurrency, or do not call {neuron!r} from an inner run there."""
+
+
+class StimulationFailed(CnstraError):
+    """{count} of the run's tasks did not complete: {summary}."""
+
+    failed_tasks: Sequence[Any]
+    listener_errors: Sequence[BaseException]
+
+
+class ListenerFailed(CnstraError):
+    """The run completed, but {count} calls of response listeners raised: {summary}."""
+
+    listener_errors: Sequence[BaseException]
+
+
+# --- What a handler raises to steer its retry ---------------------------------------------------
+
+
+class DoNotRetry(CnstraError):
+    """This will not get better: the job goes to the dead letters, whatever attempts are left."""
+
+
+class RetryAfter(CnstraError):
+    """Retry in {delay} s."""
+
+    delay: float
+
+    def __init__(self, delay: float | timedelta, message: str | None = None, **_: Any) -> None:
+        wait = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
+        super().__init__(message, delay=wait)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.delay, str(self))
+
+
+# --- Progress and its store ---------------------------------------------------------------------
+
+
+class StoreError(CnstraError):
+    """The progress store failed."""
+
+
+class Fenced(StoreError):
+    """Another worker has taken over run {run!r} (its epoch is {found}, ours {epoch}): this write
+    was refused and nothing of it is kept."""
+
+
+class StoreUnavailable(StoreError):
+    """The store at {url} cannot be reached just now ({reason}): the write is tried again."""
+
+
+class ProgressTooNew(StoreError):
+    """The progress of run {run!r} has version {version}, this cnstra reads up to {known}: upgrade
+    this worker."""
+
+
+class ProgressUnreadable(StoreError):
+    """The progress of run {run!r} cannot be read: {reason}."""
+
+
+# --- Jobs, queues, brokers -----------------------------------------------------------------------
+
+
+class JobError(CnstraError):
+    """The job could not be handled."""
+
+
+class UndecodableJob(JobError):
+    """The data of job {job_id!r} is not a signal: {reason}. Expected {{"signal":
+    {{"collateralName": ..., "payload": ...}}}}."""
+
+
+class CrashLimitReached(JobError):
+    """{neuron} was running each time the process died, {crashes} times in a row: the job is parked.
+    Mend the neuron, then redrive it."""
+
+
+class JobCancelled(JobError):
+    """The job was cancelled."""
+
+
+class JobFailed(JobError):
+    """Job {job_id!r} failed: {reason}."""
+
+
+class LeaseLost(JobError):
+    """The lease of job {job_id!r} was lost: another worker has it, or it was removed."""
+
+
+class BrokerUnavailable(JobError):
+    """The broker at {url} cannot be reached ({reason}): check that it runs and that the URL is
+    right."""
+
+
+class NotOurDatabase(JobError):
+    """{path} is not a cnstra database ({reason}): name another file. It was not touched."""
+
+
+class SchemaTooNew(JobError):
+    """{path} was written by a newer cnstra (schema {found}, this one knows {known}): upgrade this
+    cnstra. It was not touched."""
+
+
+class UnknownScheme(JobError, ValueError):
+    """No adapter for the scheme of {url!r}. Installed: {known}."""
+
+
+class MissingExtra(JobError, ImportError):
+    """{what} needs packages that are not installed ({reason}): pip install 'cnstra[{extra}]'."""
+
+
+class StoreRequired(JobError):
+    """{what} needs a store on this broker: Queue(name, url, store="sqlite:///progress.db"), or
+    CNSTRA_STORE."""
+
+
+class QueueClosed(JobError, RuntimeError):
+    """The queue {queue!r} is closed."""

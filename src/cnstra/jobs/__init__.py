@@ -1,0 +1,1 @@
+"""One message of a broker is one run."""

@@ -1,0 +1,210 @@
+"""What a broker promises, and what it may not be able to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from cnstra.clock import Clock
+from cnstra.durable.store import ProgressStore, Ticket
+from cnstra.jobs.limits import RateLimit
+from cnstra.jobs.settlement import Delivery, Settlement
+
+JobState = Literal["waiting", "delayed", "active", "completed", "dead"]
+"""waiting: due, in the queue. delayed: due later (a delay, or a backoff). active: leased to a worker.
+completed: over, with its result. dead: in the dead letters, with its error and progress."""
+
+JOB_STATES: tuple[JobState, ...] = ("waiting", "delayed", "active", "completed", "dead")
+
+LeaseState = Literal["kept", "lost", "cancelled"]
+
+EventKind = Literal[
+    "enqueued", "started", "completed", "retried", "requeued", "dead", "redriven", "cancelled",
+    "stalled", "paused", "resumed",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a broker can do. What it cannot is refused with a clear error, never silently different.
+
+    atomic_settlement: `settle` finishes the run in the store in the same step as the job.
+    own_store: the broker brings a progress store.
+    shared_rate_limit: a rate limit holds across all workers of the queue.
+    priorities: jobs of a larger priority run first.
+    """
+
+    atomic_settlement: bool
+    own_store: bool
+    shared_rate_limit: bool
+    priorities: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be enqueued. `data` is its wire form; `run_at` is in seconds since the epoch, or `None`."""
+
+    id: str
+    data: bytes
+    run: str
+    max_attempts: int = 1
+    backoff: Mapping[str, Any] | None = None
+    run_at: float | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as the broker holds it. Times are in seconds since the epoch."""
+
+    id: str
+    state: JobState
+    data: bytes
+    run: str
+    attempts_made: int
+    max_attempts: int
+    created_at: float
+    backoff: Mapping[str, Any] | None = None
+    priority: int = 0
+    run_at: float | None = None
+    finished_at: float | None = None
+    result: bytes | None = None
+    error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a job, or to the queue (`job_id` is then `None`).
+
+    `id` rises; `at` is in seconds since the epoch.
+    """
+
+    id: int
+    at: float
+    kind: EventKind
+    job_id: str | None
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Broker(Protocol):
+    """One queue of a broker. All calls come from one event loop, the I/O thread's, and may overlap.
+
+    What cannot be reached raises `BrokerUnavailable`; the caller tries again.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def store(self) -> ProgressStore | None:
+        """The broker's own store, sharing its connection; `None` where it brings none."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, and make what is missing. Raises a clear error where it cannot."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; what is leased stays so until it runs out. Harmless twice."""
+        ...
+
+    # --- for those who enqueue
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
+        """Accept the jobs, all or none. For each: whether it is new.
+
+        A job whose id the queue still holds, in whatever state, is not accepted again and not changed.
+        """
+        ...
+
+    # --- for a worker
+
+    async def receive(
+        self, limit: int, *, lease: float, wait: float, rate: RateLimit | None
+    ) -> Sequence[Delivery]:
+        """Lease up to `limit` due jobs for `lease` seconds, the oldest of the highest priority first.
+
+        Waits up to `wait` seconds for the first one, then returns what there is. Jobs whose lease has run
+        out are due again. A paused queue yields none. Under `rate`, no more are leased than it allows.
+        """
+        ...
+
+    async def renew(self, deliveries: Sequence[Delivery], lease: float) -> Sequence[LeaseState]:
+        """Extend the leases to `lease` seconds from now; for each, whether it was kept.
+
+        "lost": another worker has it, or the job is gone. "cancelled": `cancel` asks for its end.
+        """
+        ...
+
+    async def settle(
+        self, delivery: Delivery, settlement: Settlement, ticket: Ticket | None
+    ) -> None:
+        """Carry the settlement out. Raises `LeaseLost` or `Fenced` where the job is no longer ours.
+
+        With `atomic_settlement`, a `ticket` makes this the last write of its run too: on `Completed`
+        the store holds the result and nothing else, on any other the run is released, and all of it happens
+        or nothing. Settling the same delivery alike again succeeds and changes nothing.
+        """
+        ...
+
+    # --- for people
+
+    async def get(self, job_id: str) -> JobRecord | None: ...
+
+    async def jobs(
+        self, state: JobState | None = None, *, limit: int = 100, offset: int = 0
+    ) -> Sequence[JobRecord]:
+        """Jobs, newest first."""
+        ...
+
+    async def counts(self) -> Mapping[JobState, int]:
+        """How many jobs are in each state."""
+        ...
+
+    async def pause(self) -> None:
+        """Stop handing out jobs, on every worker. Running ones go on."""
+        ...
+
+    async def resume(self) -> None: ...
+
+    async def paused(self) -> bool: ...
+
+    async def cancel(self, job_id: str) -> bool:
+        """End the job: dead-lettered as `JobCancelled`, at once or when its worker hears of it.
+
+        `False` for a job that is unknown or over.
+        """
+        ...
+
+    async def redrive(self, job_id: str) -> bool:
+        """Put a dead job back, with all its attempts; it resumes from its progress.
+
+        `False` for a job that is not dead.
+        """
+        ...
+
+    async def remove(self, job_id: str) -> bool:
+        """Drop a job that is not active, with its progress and result. `False` otherwise."""
+        ...
+
+    async def events(self, after: int | None, *, limit: int = 1000) -> Sequence[Event]:
+        """Events with an id above `after`, oldest first; `None` means: only from now on.
+
+        With `None` it returns one event at most, the newest, to start from.
+        """
+        ...
+
+    async def watch(self, timeout: float) -> None:
+        """Return when something may have changed in the queue, or after `timeout` seconds."""
+        ...
+
+
+class Adapter(Protocol):
+    """What an entry point of the group `cnstra.adapters` names: a module with these functions."""
+
+    def broker(self, queue: str, url: str, clock: Clock, keep_results: float) -> Broker:
+        """The queue named `queue` of the broker at `url`. Completed jobs are kept for `keep_results` s."""
+        ...
+
+    def store(self, url: str, clock: Clock) -> ProgressStore:
+        """The store at `url`. Raises `StoreError` where the adapter brings none."""
+        ...
