@@ -7,6 +7,7 @@ import uuid
 from datetime import timedelta
 from typing import Protocol
 
+
 def seconds(duration: float | timedelta) -> float:
     """A duration in seconds, whether it was given as a number or as a `timedelta`."""
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
@@ -56,3 +57,18 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+async def pause(clock: Clock, duration: float, until: asyncio.Event) -> bool:
+    """Let `duration` seconds pass, or fewer if `until` is set before; whether it was."""
+    sleeper = asyncio.ensure_future(clock.sleep(duration))
+    waiter = asyncio.ensure_future(until.wait())
+    try:
+        await asyncio.wait({sleeper, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if sleeper.done():
+            sleeper.result()
+    finally:
+        sleeper.cancel()
+        waiter.cancel()
+        await asyncio.gather(sleeper, waiter, return_exceptions=True)
+    return until.is_set()

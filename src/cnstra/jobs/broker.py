@@ -193,8 +193,12 @@ class Broker(Protocol):
         """
         ...
 
-    async def watch(self, timeout: float) -> None:
-        """Return when something may have changed in the queue, or after `timeout` seconds."""
+    async def watch(self, timeout: float, since: int | None = None) -> int:
+        """Return when something may have changed in the queue, or after `timeout` seconds.
+
+        What it returns marks that moment. Who passes it back as `since` misses nothing that changed while
+        they looked: then `watch` returns at once. `None` means: only from now on.
+        """
         ...
 
 

@@ -77,7 +77,10 @@ class Requeued:
 
 @dataclass(frozen=True, slots=True)
 class DeadLettered:
-    """The job will not be tried again by itself. Its progress stays, so that it can be redriven."""
+    """The job will not be tried again by itself. Its progress stays, so that it can be redriven.
+
+    The attempt that ends so counts as made.
+    """
 
     error: WireError
     progress: bytes | None
