@@ -72,7 +72,8 @@ class AbortSignal:
         with self._lock:
             self._callbacks.pop(token, None)
 
-    def _abort(self, reason: object) -> None:
+    def abort(self, reason: object) -> None:
+        """What `AbortController.abort` does; for the engine's own use."""
         with self._lock:
             if self._set:
                 return
@@ -97,7 +98,7 @@ class AbortController:
 
     def abort(self, reason: object = None) -> None:
         """Ask whoever holds the signal to stop. A second call changes nothing."""
-        self.signal._abort(reason)  # noqa: SLF001 - the controller is the signal's other half
+        self.signal.abort(reason)
 
 
 class ObservedSignal(AbortSignal):
@@ -110,7 +111,7 @@ class ObservedSignal(AbortSignal):
         self.observed = False
         self._remove: Remove | None = None
         if source is not None:
-            self._remove = source.add_callback(lambda: self._abort(source.reason))
+            self._remove = source.add_callback(lambda: self.abort(source.reason))
 
     @property
     def aborted(self) -> bool:
@@ -124,6 +125,10 @@ class ObservedSignal(AbortSignal):
             callback()
 
         return super().add_callback(observe)
+
+    def inherit(self, callback: Callable[[], None]) -> Remove:
+        """Like `add_callback`, for an inner run: its hearing of the abort is not the handler's."""
+        return super().add_callback(callback)
 
     def release(self) -> None:
         """Let go of the source: the activation is over."""

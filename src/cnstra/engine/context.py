@@ -1,0 +1,397 @@
+"""What a handler sees of its run, and where its values are kept."""
+
+import logging
+import uuid
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Final, Generic, Protocol, TypeVar, cast, overload
+
+from cnstra.engine.abort import AbortSignal, ObservedSignal
+from cnstra.engine.payloads import PayloadCodec
+from cnstra.engine.signals import Signal
+from cnstra.errors import CnstraError
+
+C = TypeVar("C")
+D = TypeVar("D")
+
+logger = logging.getLogger("cnstra.engine")
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+"""In place of a value: there is none."""
+
+
+class Frozen:
+    """A value that was committed in a durable run: its JSON. Each reader decodes its own copy."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class _Write:
+    """What one unfinished activation did to its neuron's value."""
+
+    __slots__ = ("before", "count", "first", "last", "value")
+
+    def __init__(self, before: object, version: int) -> None:
+        self.before = before
+        self.first = version
+        self.last = version
+        self.count = 0
+        self.value: object = MISSING
+
+
+class _Open:
+    """A neuron whose value has uncommitted writes."""
+
+    __slots__ = ("committed", "committed_version", "version", "writes")
+
+    def __init__(self, committed: object) -> None:
+        self.committed = committed
+        self.committed_version = 0
+        self.version = 0
+        self.writes: dict[object, _Write] = {}
+
+
+class ContextStore:
+    """The context values of one run, a value per neuron.
+
+    The invariant kept here: a snapshot holds no write of an activation that is still owed, and every write of
+    one that is not. Writes are versioned. A commit moves the neuron's committed value to the last write
+    of that activation, unless a later one is committed already; where activations of one neuron overlap,
+    an unfinished one's write may thus be in the snapshot (at least once), but none is ever lost.
+    """
+
+    __slots__ = ("_codecs", "_open", "_values")
+
+    def __init__(
+        self,
+        values: Mapping[str, object] | None = None,
+        codecs: Mapping[str, PayloadCodec[Any]] | None = None,
+    ) -> None:
+        self._values: dict[str, object] = dict(values or {})
+        self._open: dict[str, _Open] = {}
+        self._codecs = codecs
+
+    def get_all(self) -> dict[str, Any]:
+        """The values as a snapshot holds them: without the writes of what is still owed."""
+        found: dict[str, Any] = {}
+        for neuron, value in self._values.items():
+            opened = self._open.get(neuron)
+            committed = opened.committed if opened else value
+            if committed is not MISSING:
+                found[neuron] = self._thaw(neuron, committed)
+        for neuron, opened in self._open.items():
+            if neuron not in self._values and opened.committed is not MISSING:
+                found[neuron] = self._thaw(neuron, opened.committed)
+        return found
+
+    def read(self, neuron: str, reader: object) -> object:
+        """The neuron's value as `reader`, an activation, sees it: the last one set, or `MISSING`."""
+        value = self._values.get(neuron, MISSING)
+        if self._codecs is None or value is MISSING:
+            return value
+        if isinstance(value, Frozen):
+            return self._thaw(neuron, value)
+        opened = self._open.get(neuron)
+        own = opened.writes.get(reader) if opened else None
+        if own is not None and own.value is value:
+            return value
+        return self._thaw(neuron, self._freeze(neuron, value))
+
+    def write(self, neuron: str, writer: object, value: object) -> None:
+        """Set the neuron's value (`MISSING` deletes it), until `commit` or `roll_back` decides."""
+        current = self._values.get(neuron, MISSING)
+        opened = self._open.get(neuron)
+        if opened is None:
+            opened = self._open[neuron] = _Open(current)
+        opened.version += 1
+        write = opened.writes.get(writer)
+        if write is None:
+            write = opened.writes[writer] = _Write(current, opened.version)
+        write.last, write.value = opened.version, value
+        write.count += 1
+        self._place(neuron, value)
+
+    def commit(self, neuron: str, writer: object) -> object:
+        """The activation is over: its writes stay. Returns the neuron's committed value.
+
+        In a durable run that is a `Frozen`, or `MISSING` for a value that was deleted or has no JSON form.
+        """
+        opened = self._open[neuron]
+        write = opened.writes.pop(writer)
+        if write.last > opened.committed_version:
+            value = write.value if self._codecs is None else self._freeze(neuron, write.value)
+            opened.committed, opened.committed_version = value, write.last
+            if write.last == opened.version:
+                self._place(neuron, value)
+        self._close(neuron, opened)
+        committed = opened.committed
+        return committed if self._codecs is None or isinstance(committed, Frozen) else MISSING
+
+    def roll_back(self, neuron: str, writer: object) -> None:
+        """The activation was interrupted: its writes go, unless others have built on them."""
+        opened = self._open[neuron]
+        write = opened.writes.pop(writer)
+        alone = write.last == opened.version and write.last - write.first + 1 == write.count
+        if alone:
+            self._place(neuron, write.before)
+        self._close(neuron, opened)
+
+    def _close(self, neuron: str, opened: _Open) -> None:
+        if not opened.writes:
+            self._place(neuron, opened.committed)
+            del self._open[neuron]
+
+    def _place(self, neuron: str, value: object) -> None:
+        if value is MISSING:
+            self._values.pop(neuron, None)
+        else:
+            self._values[neuron] = value
+
+    def _freeze(self, neuron: str, value: object) -> object:
+        codec = (self._codecs or {}).get(neuron)
+        if value is MISSING or codec is None:
+            return value
+        try:
+            return Frozen(codec.encode(value))
+        except CnstraError:
+            logger.warning(
+                "The context of neuron %r (%s) has no JSON form: it stays in this process, and a retry "
+                "will not find it.",
+                neuron,
+                type(value).__name__,
+            )
+            return value
+
+    def _thaw(self, neuron: str, value: object) -> object:
+        if not isinstance(value, Frozen):
+            return value
+        codec = (self._codecs or {}).get(neuron) or _UNTYPED
+        return codec.decode(value.data)
+
+
+_UNTYPED: PayloadCodec[Any] = PayloadCodec("context", Any)
+
+
+class InnerRun(Protocol):
+    """A run that a handler started through `ctx.cns`: what a handler may do with it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    @property
+    def aborted(self) -> bool: ...
+
+    @property
+    def context(self) -> ContextStore: ...
+
+    @property
+    def failed_tasks(self) -> list[Any]: ...
+
+    @property
+    def frontier(self) -> list[Any]: ...
+
+    def abort(self, reason: object = None, *, grace: float | None = None) -> None: ...
+
+    def raise_for_failures(self) -> None: ...
+
+    async def wait_until_complete(self) -> Any: ...
+
+    def __await__(self) -> Generator[Any, None, Any]: ...
+
+
+class Stimulator(Protocol):
+    """The part of a CNS that a handler may use: `ctx.cns`. What it starts are inner runs."""
+
+    def stimulate(
+        self,
+        signals: Any,
+        /,
+        *,
+        on_response: Callable[[Any], object] | None = None,
+        abort_signal: AbortSignal | None = None,
+        context_values: Mapping[str, object] | None = None,
+        concurrency: int | None = None,
+        max_neuron_hops: int | None = None,
+        stimulation_id: str | None = None,
+        grace: float | None = None,
+    ) -> InnerRun: ...
+
+    def activate(
+        self,
+        tasks: Any,
+        /,
+        *,
+        on_response: Callable[[Any], object] | None = None,
+        abort_signal: AbortSignal | None = None,
+        context_values: Mapping[str, object] | None = None,
+        concurrency: int | None = None,
+        max_neuron_hops: int | None = None,
+        stimulation_id: str | None = None,
+        grace: float | None = None,
+    ) -> InnerRun: ...
+
+
+class RunOfContext(Protocol):
+    """The part of a run that its contexts, and the inner runs of those, use."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def context(self) -> ContextStore: ...
+
+    @property
+    def listeners(self) -> tuple[Callable[[Any], object], ...]: ...
+
+    @property
+    def recorder(self) -> Any: ...
+
+    @property
+    def grace(self) -> float: ...
+
+    def observed_signal(self) -> ObservedSignal: ...
+
+    def key_of(self, lineage: Any) -> str | None: ...
+
+    def inner_stimulator(self, context: "Context[Any]") -> Stimulator: ...
+
+
+class Rare:
+    """What most activations never need: made when one does."""
+
+    __slots__ = ("inner_runs", "key", "signal", "stop", "wrote")
+
+    def __init__(self) -> None:
+        self.wrote = False
+        self.inner_runs: list[Any] = []
+        self.stop: BaseException | None = None
+        self.signal: ObservedSignal | None = None
+        self.key: str | None = None
+
+
+class Context(Generic[C]):
+    """One activation, as its handler sees it: `ctx`.
+
+    It holds execution metadata, a value per neuron and run; business data travels in payloads. A
+    value that was `set` is seen at once by later activations of the neuron. In a durable run a
+    value is saved when its activation commits, and `get` returns a copy of its own: change it, then
+    `set` it.
+    """
+
+    __slots__ = ("hops", "lineage", "rare", "receiver", "run", "signal")
+
+    def __init__(
+        self, run: RunOfContext, receiver: Any, signal: Signal[Any], lineage: Any, hops: int
+    ) -> None:
+        self.run = run
+        self.receiver = receiver
+        self.signal = signal
+        self.lineage = lineage
+        self.hops = hops
+        self.rare: Rare | None = None
+
+    @overload
+    def get(self) -> C | None: ...
+    @overload
+    def get(self, default: C) -> C: ...
+    def get(self, default: C | None = None) -> C | None:
+        """This neuron's value in this run, or `default`."""
+        value = self.run.context.read(self.receiver.neuron_name, self)
+        return default if value is MISSING else cast(C, value)
+
+    def set(self, value: C) -> None:
+        """Set this neuron's value in this run."""
+        self.needed().wrote = True
+        self.run.context.write(self.receiver.neuron_name, self, value)
+
+    def delete(self) -> None:
+        """Forget this neuron's value in this run."""
+        self.needed().wrote = True
+        self.run.context.write(self.receiver.neuron_name, self, MISSING)
+
+    @property
+    def cns(self) -> Stimulator:
+        """The network, for inner runs: part of this activation, with its abort and its permits.
+
+        Payloads of an inner run stay in the process, so they may be anything: an open file, a blob.
+        """
+        return self.run.inner_stimulator(self)
+
+    @property
+    def abort_signal(self) -> AbortSignal:
+        """Whether this activation should stop.
+
+        To read it as aborted and return `None` means: interrupted, run it again on the retry.
+        Return `[]` for: done, nothing to emit.
+        """
+        return self.observed_signal()
+
+    @property
+    def stimulation_id(self) -> str:
+        """The id of the run."""
+        return self.run.id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of its job this is, from 1."""
+        return self.run.attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text that names this activation, for the far side of an effect to drop repeats by.
+
+        In a durable run it is the same on every attempt and in any process, once the activation
+        before this one is committed. In a plain run it is this activation's own, and of no other.
+        """
+        rare = self.needed()
+        if rare.key is None:
+            rare.key = self.run.key_of(self.lineage) or uuid.uuid4().hex
+        return rare.key
+
+    # --- for the engine
+
+    def needed(self) -> Rare:
+        """The rare part, made now if it has not been."""
+        if self.rare is None:
+            self.rare = Rare()
+        return self.rare
+
+    def observed_signal(self) -> ObservedSignal:
+        """The abort signal, as what it is."""
+        rare = self.needed()
+        if rare.signal is None:
+            rare.signal = self.run.observed_signal()
+        return rare.signal
+
+    @property
+    def observed_abort(self) -> bool:
+        """Whether the handler has seen that it should stop."""
+        rare = self.rare
+        return rare is not None and rare.signal is not None and rare.signal.observed
+
+    def stop(self, error: BaseException) -> None:
+        """Ask this activation alone to stop: its deadline, or the abort's grace, has passed."""
+        self.needed().stop = error
+        self.observed_signal().abort(error)
+
+    def release(self) -> None:
+        """The activation is over."""
+        if self.rare is not None and self.rare.signal is not None:
+            self.rare.signal.release()
+
+    def __repr__(self) -> str:
+        return f"<Context of neuron {self.receiver.neuron_name!r} in run {self.stimulation_id}>"

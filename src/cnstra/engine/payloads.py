@@ -37,7 +37,13 @@ class PayloadCodec(Generic[T]):
             data = msgspec.json.encode(_as_object(payload), enc_hook=_encode_foreign)
             if b"null" in data:
                 _refuse_non_finite(payload)
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        except (
+            TypeError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+            msgspec.MsgspecError,
+        ) as error:
             raise NotSerializable(collateral=self.name, reason=error) from error
         return data
 
@@ -89,7 +95,9 @@ def _is_named_tuple(type_: object) -> bool:
 def _object_of(tuple_type: Any) -> Any:
     hints, defaults = get_type_hints(tuple_type), tuple_type._field_defaults
     fields = [
-        (name, hints.get(name, Any), defaults[name]) if name in defaults else (name, hints.get(name, Any))
+        (name, hints.get(name, Any), defaults[name])
+        if name in defaults
+        else (name, hints.get(name, Any))
         for name in tuple_type._fields
     ]
     return msgspec.defstruct(tuple_type.__name__, fields)

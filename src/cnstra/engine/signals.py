@@ -31,12 +31,8 @@ class Signal(Generic[T_co]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Signal):
             return NotImplemented
-        that = cast("Signal[Any]", other)
-        return (self.collateral_name, self.payload, self.key) == (
-            that.collateral_name,
-            that.payload,
-            that.key,
-        )
+        mine = (self.collateral_name, self.payload, self.key)
+        return mine == (other.collateral_name, other.payload, other.key)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -90,7 +86,7 @@ def collateral(name: str, type_: Any = Any) -> Collateral[Any]:
 def signal_from_wire(wire: object) -> Signal[Any]:
     """The signal in `{"collateralName": ..., "payload": ...}`; a missing payload is `None`."""
     if isinstance(wire, Signal):
-        return cast(Signal[Any], wire)
+        return wire
     if isinstance(wire, Mapping):
         fields = cast(Mapping[str, Any], wire)
         name, key = fields.get("collateralName"), fields.get("key")

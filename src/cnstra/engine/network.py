@@ -1,0 +1,153 @@
+"""Who listens to what: the neurons, compiled for the hot loop."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cnstra.engine.gates import Gate, Gates
+from cnstra.engine.neurons import Dendrite, Neuron
+from cnstra.engine.payloads import PayloadCodec
+from cnstra.engine.signals import Collateral
+from cnstra.errors import DuplicateName, UnknownCollateral, UnknownNeuron
+
+
+class Receiver:
+    """One dendrite in its network, with all that its activations look up.
+
+    routes: for each collateral on the neuron's axon, who receives it.
+    plain: a handler that nothing holds back: no gate, thread, deadline or checkpoint.
+    """
+
+    __slots__ = (
+        "arity",
+        "axon",
+        "checkpoint",
+        "collateral_name",
+        "collateral_names",
+        "gate",
+        "handler",
+        "in_thread",
+        "is_async",
+        "max_duration",
+        "neuron_name",
+        "plain",
+        "routes",
+    )
+
+    def __init__(self, neuron: Neuron[Any, Any], dendrite: Dendrite, gate: Gate | None) -> None:
+        self.neuron_name = neuron.name
+        self.collateral_name = dendrite.collateral.name
+        self.collateral_names = sorted(one.name for one in neuron.collaterals.values())
+        self.handler = dendrite.handler
+        self.arity = dendrite.arity
+        self.axon: Any = neuron.axon
+        self.is_async = dendrite.is_async or dendrite.in_thread
+        self.in_thread = dendrite.in_thread
+        self.max_duration = dendrite.max_duration
+        self.checkpoint = neuron.checkpoint
+        self.gate = gate
+        self.plain = not (self.gate or self.in_thread or self.max_duration or self.checkpoint)
+        self.routes: dict[str, tuple[Receiver, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"<{self.neuron_name} on {self.collateral_name}>"
+
+
+class Network:
+    """The neurons of a CNS, checked: names are unique, and each name is one collateral."""
+
+    def __init__(self, neurons: Iterable[Neuron[Any, Any]]) -> None:
+        self.neurons: dict[str, Neuron[Any, Any]] = {}
+        self.collaterals: dict[str, Collateral[Any]] = {}
+        self.gates = Gates()
+        for neuron in neurons:
+            self._admit(neuron)
+        self.receivers: dict[tuple[str, str], Receiver] = {}
+        self.listeners: dict[str, tuple[Receiver, ...]] = dict.fromkeys(self.collaterals, ())
+        self._connect()
+        self._awaiting: dict[str, Receiver | None] = {}
+
+    def receivers_of(self, collateral_name: str) -> tuple[Receiver, ...]:
+        """Who listens to the collateral. Raises `UnknownCollateral`; an empty network knows them all."""
+        found = self.listeners.get(collateral_name)
+        if found is None:
+            self.require(collateral_name)
+            return ()
+        return found
+
+    def require(self, collateral_name: str) -> None:
+        """Raise `UnknownCollateral` unless the network, or an empty one's user, can know the name."""
+        if self.neurons and collateral_name not in self.collaterals:
+            near = difflib.get_close_matches(collateral_name, self.collaterals, n=1)
+            raise UnknownCollateral(
+                collateral=collateral_name,
+                suggestion=f" (did you mean {near[0]!r}?)" if near else "",
+                known=", ".join(sorted(self.collaterals)),
+            )
+
+    def receiver(self, neuron_name: str, collateral_name: str) -> Receiver:
+        """The dendrite of that neuron on that collateral. Raises `UnknownNeuron`."""
+        found = self.receivers.get((neuron_name, collateral_name))
+        if found is None:
+            raise UnknownNeuron(neuron=neuron_name, collateral=collateral_name)
+        return found
+
+    def first_awaiting(self, collateral_name: str) -> Receiver | None:
+        """A handler that needs an event loop and can be reached from the collateral, if there is one."""
+        if collateral_name not in self._awaiting:
+            self._awaiting[collateral_name] = self._search(collateral_name)
+        return self._awaiting[collateral_name]
+
+    def context_codecs(self) -> Mapping[str, PayloadCodec[Any]]:
+        """How the context values of each neuron travel."""
+        return {name: neuron.codec for name, neuron in self.neurons.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """The graph as plain data: neurons with their axons and dendrites, collaterals with types."""
+        return {
+            "neurons": [
+                {
+                    "name": neuron.name,
+                    "axon": sorted(one.name for one in neuron.collaterals.values()),
+                    "dendrites": [one.collateral.name for one in neuron.dendrites],
+                    "concurrency": neuron.concurrency,
+                    "maxDuration": neuron.max_duration,
+                    "checkpoint": neuron.checkpoint,
+                }
+                for neuron in self.neurons.values()
+            ],
+            "collaterals": [
+                {"name": one.name, "type": getattr(one.type, "__name__", str(one.type))}
+                for one in self.collaterals.values()
+            ],
+        }
+
+    def _admit(self, neuron: Neuron[Any, Any]) -> None:
+        if neuron.name in self.neurons:
+            raise DuplicateName(kind="neuron", name=neuron.name)
+        self.neurons[neuron.name] = neuron
+        emitted = list(neuron.collaterals.values())
+        for collateral in [*emitted, *(one.collateral for one in neuron.dendrites)]:
+            if self.collaterals.setdefault(collateral.name, collateral) is not collateral:
+                raise DuplicateName(kind="collateral", name=collateral.name)
+
+    def _connect(self) -> None:
+        for neuron in self.neurons.values():
+            gate = self.gates.gate(neuron.name, neuron.concurrency) if neuron.concurrency else None
+            for dendrite in neuron.dendrites:
+                name = dendrite.collateral.name
+                receiver = Receiver(neuron, dendrite, gate)
+                self.receivers[neuron.name, name] = receiver
+                self.listeners[name] = (*self.listeners[name], receiver)
+        for receiver in self.receivers.values():
+            receiver.routes = {name: self.listeners[name] for name in receiver.collateral_names}
+
+    def _search(self, collateral_name: str) -> Receiver | None:
+        seen, stack = {collateral_name}, [collateral_name]
+        while stack:
+            for receiver in self.listeners.get(stack.pop(), ()):
+                if receiver.is_async:
+                    return receiver
+                stack.extend(name for name in receiver.collateral_names if name not in seen)
+                seen.update(receiver.collateral_names)
+        return None

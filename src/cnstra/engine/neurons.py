@@ -1,0 +1,377 @@
+"""Neurons: named units of logic, with an axon of what they may emit and dendrites that listen."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Generic, Protocol, TypeVar, cast, overload
+
+from cnstra.clock import seconds
+from cnstra.engine.context import Context
+from cnstra.engine.payloads import PayloadCodec
+from cnstra.engine.signals import Collateral, Signal
+from cnstra.errors import (
+    DefinitionError,
+    DuplicateDendrite,
+    IncompleteBinding,
+    InvalidHandler,
+    InvalidName,
+    InvalidOption,
+    UnstoppableHandler,
+)
+
+A = TypeVar("A")
+C = TypeVar("C")
+P = TypeVar("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+Output = Signal[Any] | Sequence[Signal[Any]] | None
+"""What a handler returns: one signal, a list of them, or nothing."""
+
+Result = Output | Awaitable[Output]
+
+Handler = Callable[[P, A, Context[C]], Result] | Callable[[P, A], Result] | Callable[[P], Result]
+"""A handler takes (payload), (payload, axon) or (payload, axon, ctx). Parameters with a default are its own."""
+
+PLAIN_ARGUMENTS = 3
+
+
+class Binder(Protocol[P, A, C]):
+    """What `@neuron.dendrite(collateral)` is: it takes the handler and gives it back."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[P, A, Context[C]], Result], /
+    ) -> Callable[[P, A, Context[C]], Result]: ...
+    @overload
+    def __call__(self, fn: Callable[[P, A], Result], /) -> Callable[[P, A], Result]: ...
+    @overload
+    def __call__(self, fn: Callable[[P], Result], /) -> Callable[[P], Result]: ...
+
+
+class Dendrite:
+    """One handler of a neuron, bound to one incoming collateral."""
+
+    __slots__ = ("arity", "collateral", "handler", "in_thread", "is_async", "max_duration")
+
+    def __init__(
+        self,
+        collateral: Collateral[Any],
+        handler: Callable[..., Any],
+        *,
+        neuron: str,
+        in_thread: bool,
+        max_duration: float | None,
+    ) -> None:
+        self.collateral = collateral
+        self.handler = handler
+        self.arity = _arity_of(handler, neuron)
+        self.is_async = _is_coroutine_function(handler)
+        self.in_thread = in_thread
+        self.max_duration = max_duration
+        if in_thread and self.is_async:
+            raise InvalidOption(
+                option="in_thread", value=True, remedy="an async handler runs on the event loop"
+            )
+        if max_duration is not None and not (self.is_async or in_thread):
+            raise UnstoppableHandler(handler=_name_of(handler), neuron=neuron)
+
+
+class Neuron(Generic[A, C]):
+    """A named unit of logic. Made by `neuron()`."""
+
+    __slots__ = (
+        "axon",
+        "checkpoint",
+        "codec",
+        "collaterals",
+        "concurrency",
+        "dendrites",
+        "in_thread",
+        "max_duration",
+        "name",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        axon: A,
+        *,
+        context: Any = Any,
+        concurrency: int | None = None,
+        max_duration: float | timedelta | None = None,
+        in_thread: bool = False,
+        checkpoint: bool = False,
+    ) -> None:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidName(kind="A neuron", name=name)
+        if concurrency is not None and concurrency < 1:
+            raise InvalidOption(option="concurrency", value=concurrency, remedy="allow at least 1")
+        if max_duration is not None and seconds(max_duration) <= 0:
+            raise InvalidOption(
+                option="max_duration", value=max_duration, remedy="give seconds above zero"
+            )
+        self.name = name
+        self.collaterals = collaterals_of(axon, name)
+        self.axon = cast(A, SimpleNamespace(**axon) if isinstance(axon, Mapping) else axon)
+        self.codec: PayloadCodec[C] = PayloadCodec(f"context of {name}", context)
+        self.concurrency = concurrency
+        self.max_duration = None if max_duration is None else seconds(max_duration)
+        self.in_thread = in_thread
+        self.checkpoint = checkpoint
+        self.dendrites: list[Dendrite] = []
+
+    @overload
+    def dendrite(
+        self,
+        collateral: Collateral[P],
+        /,
+        *,
+        in_thread: bool | None = None,
+        max_duration: float | timedelta | None = None,
+    ) -> Binder[P, A, C]: ...
+    @overload
+    def dendrite(
+        self,
+        collateral: Iterable[Collateral[P]],
+        /,
+        *,
+        in_thread: bool | None = None,
+        max_duration: float | timedelta | None = None,
+    ) -> Binder[P, A, C]: ...
+    @overload
+    def dendrite(
+        self,
+        collateral: Collateral[P],
+        fn: Handler[P, A, C],
+        /,
+        *,
+        in_thread: bool | None = None,
+        max_duration: float | timedelta | None = None,
+    ) -> "Neuron[A, C]": ...
+    @overload
+    def dendrite(
+        self,
+        collateral: Iterable[Collateral[P]],
+        fn: Handler[P, A, C],
+        /,
+        *,
+        in_thread: bool | None = None,
+        max_duration: float | timedelta | None = None,
+    ) -> "Neuron[A, C]": ...
+    def dendrite(
+        self,
+        collateral: Any,
+        fn: Any = None,
+        /,
+        *,
+        in_thread: bool | None = None,
+        max_duration: float | timedelta | None = None,
+    ) -> Any:
+        """Let `fn` answer to a collateral, or to each of several.
+
+        With `fn` it returns the neuron, to be chained; without, a decorator that returns the function.
+
+        in_thread: run a sync handler in a thread of its own, so that it does not hold up the loop.
+        max_duration: seconds after which the handler is stopped; the neuron's, where it is not given.
+
+        >>> @step1.dendrite(request)
+        ... async def on_request(payload, axon, ctx): ...
+        """
+        if fn is None:
+            return lambda handler: self._bind_each(collateral, handler, in_thread, max_duration)[1]  # pyright: ignore
+        return self._bind_each(collateral, fn, in_thread, max_duration)[0]
+
+    def bind(self, axon: object, handlers: Mapping[str, Callable[..., Any]]) -> "Neuron[A, C]":
+        """Answer to every collateral of another neuron's axon, by its keys there.
+
+        Each key needs a handler and each handler a key, else `IncompleteBinding`.
+
+        >>> auditor.bind(step1.axon, {"step1_out": on_step1, "rejected": on_rejected})
+        """
+        sources = collaterals_of(axon, self.name)
+        missing, unknown = (
+            sorted(sources.keys() - handlers),
+            sorted(handlers.keys() - sources.keys()),
+        )
+        if missing or unknown:
+            raise IncompleteBinding(neuron=self.name, missing=missing, unknown=unknown)
+        for key, collateral in sources.items():
+            self._bind(collateral, handlers[key], None, None)
+        return self
+
+    def _bind_each(
+        self, collateral: Any, fn: F, in_thread: bool | None, max_duration: Any
+    ) -> "tuple[Neuron[A, C], F]":
+        many = [collateral] if isinstance(collateral, Collateral) else list(collateral)
+        for one in cast(list[Collateral[Any]], many):
+            self._bind(one, fn, in_thread, max_duration)
+        return self, fn
+
+    def _bind(
+        self,
+        collateral: Collateral[Any],
+        fn: Callable[..., Any],
+        in_thread: bool | None,
+        max_duration: float | timedelta | None,
+    ) -> None:
+        if any(known.collateral.name == collateral.name for known in self.dendrites):
+            raise DuplicateDendrite(neuron=self.name, collateral=collateral.name)
+        limit = self.max_duration if max_duration is None else seconds(max_duration)
+        threaded = self.in_thread if in_thread is None else in_thread
+        dendrite = Dendrite(
+            collateral,
+            fn,
+            neuron=self.name,
+            in_thread=threaded and not (in_thread is None and _is_coroutine_function(fn)),
+            max_duration=limit,
+        )
+        self.dendrites.append(dendrite)
+
+    def __repr__(self) -> str:
+        return f"neuron({self.name!r})"
+
+
+class ContextBuilder(Generic[C]):
+    """Makes neurons whose context is a `C`. Made by `with_ctx()`."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def neuron(
+        self,
+        name: str,
+        axon: A,
+        *,
+        concurrency: int | None = None,
+        max_duration: float | timedelta | None = None,
+        in_thread: bool = False,
+        checkpoint: bool = False,
+    ) -> Neuron[A, C]:
+        """Like `neuron(name, axon, context=C)`."""
+        return Neuron(
+            name,
+            axon,
+            context=self._context,
+            concurrency=concurrency,
+            max_duration=max_duration,
+            in_thread=in_thread,
+            checkpoint=checkpoint,
+        )
+
+
+def with_ctx(context: type[C]) -> ContextBuilder[C]:
+    """The seed's way to say `neuron(..., context=C)`: `with_ctx(Executed).neuron("step1", axon)`."""
+    return ContextBuilder(context)
+
+
+@overload
+def neuron(
+    name: str,
+    axon: Mapping[str, Collateral[Any]] | None,
+    *,
+    context: type[C],
+    concurrency: int | None = None,
+    max_duration: float | timedelta | None = None,
+    in_thread: bool = False,
+    checkpoint: bool = False,
+) -> Neuron[Any, C]: ...
+@overload
+def neuron(
+    name: str,
+    axon: A,
+    *,
+    context: type[C],
+    concurrency: int | None = None,
+    max_duration: float | timedelta | None = None,
+    in_thread: bool = False,
+    checkpoint: bool = False,
+) -> Neuron[A, C]: ...
+@overload
+def neuron(
+    name: str,
+    axon: Mapping[str, Collateral[Any]] | None = None,
+    *,
+    concurrency: int | None = None,
+    max_duration: float | timedelta | None = None,
+    in_thread: bool = False,
+    checkpoint: bool = False,
+) -> Neuron[Any, Any]: ...
+@overload
+def neuron(
+    name: str,
+    axon: A,
+    *,
+    concurrency: int | None = None,
+    max_duration: float | timedelta | None = None,
+    in_thread: bool = False,
+    checkpoint: bool = False,
+) -> Neuron[A, Any]: ...
+def neuron(name: str, axon: Any = None, *, context: Any = Any, **options: Any) -> Any:
+    """A neuron that may emit the collaterals of `axon`: a NamedTuple of them, or a mapping.
+
+    context: the type of its context value.
+    concurrency: how many of its activations may run at once, over all runs of the CNS.
+    max_duration: seconds (or a `timedelta`) after which an activation is stopped and failed.
+    in_thread: run its sync handlers in threads.
+    checkpoint: in a durable run, save the activation before its handler starts, and its outputs before
+        their successors do: for a step that is dear to repeat, or must know its idempotency key.
+
+    >>> class Step1Axon(NamedTuple):
+    ...     step1_out: Collateral[Item]
+    >>> step1 = neuron("step1", Step1Axon(step1_out), context=Executed)
+    """
+    return Neuron(name, {} if axon is None else axon, context=context, **options)
+
+
+def collaterals_of(axon: object, neuron: str) -> dict[str, Collateral[Any]]:
+    """The collaterals of an axon by their keys."""
+    if isinstance(axon, Mapping):
+        fields = dict(cast(Mapping[str, object], axon))
+    elif isinstance(axon, SimpleNamespace):
+        fields = dict(vars(axon))
+    elif isinstance(axon, tuple) and hasattr(axon, "_asdict"):
+        fields = cast(dict[str, object], cast(Any, axon)._asdict())
+    else:
+        raise DefinitionError(
+            f"The axon of neuron {neuron!r} must be a NamedTuple or a mapping of collaterals."
+        )
+    strangers = [key for key, value in fields.items() if not isinstance(value, Collateral)]
+    if strangers:
+        raise DefinitionError(f"On the axon of neuron {neuron!r} are no collaterals: {strangers}.")
+    return cast(dict[str, Collateral[Any]], fields)
+
+
+def _arity_of(handler: Callable[..., Any], neuron: str) -> int:
+    invalid = InvalidHandler(handler=_name_of(handler), neuron=neuron)
+    try:
+        parameters = list(inspect.signature(handler).parameters.values())
+    except (TypeError, ValueError):
+        return PLAIN_ARGUMENTS
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise invalid
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return PLAIN_ARGUMENTS
+    required = [parameter for parameter in parameters if parameter.default is parameter.empty]
+    keyword_only = [one for one in required if one.kind is one.KEYWORD_ONLY]
+    positional = [
+        one for one in required if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    if keyword_only or not 1 <= len(positional) <= PLAIN_ARGUMENTS:
+        raise invalid
+    return len(positional)
+
+
+def _is_coroutine_function(handler: Any) -> bool:
+    while isinstance(handler, partial):
+        handler = cast(Any, handler).func
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        getattr(handler, "__call__", None)  # noqa: B004
+    )
+
+
+def _name_of(handler: Any) -> str:
+    return getattr(handler, "__qualname__", None) or repr(handler)

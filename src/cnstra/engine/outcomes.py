@@ -1,0 +1,113 @@
+"""How an activation ended, as a value."""
+
+import asyncio
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cnstra.engine.context import Context
+from cnstra.engine.network import Receiver
+from cnstra.engine.recorder import Emission
+from cnstra.engine.signals import Signal
+from cnstra.errors import Aborted, CnstraError, DurationExceeded, InvalidOutput, NotOnAxon
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It is over, and these are its outputs."""
+
+    emissions: Sequence[Emission]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It is still owed, and keeps its context writes. `aborted`: it failed for the abort's sake."""
+
+    error: BaseException
+    aborted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """It is still owed, as if it had never started.
+
+    `fatal`: the error is not the handler's own, and goes on to whoever runs the loop.
+    """
+
+    error: BaseException
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The sync handler left something to wait for: an awaitable it returned, or an inner run."""
+
+    output: Any
+
+
+Outcome = Done | Failed | Interrupted | Unfinished
+
+
+def outcome_of_return(
+    receiver: Receiver, context: Context[Any] | None, output: Any, reason: object
+) -> Outcome:
+    """What it means that the handler returned `output`. `reason` is that of an abort."""
+    if context is not None and context.rare is not None:
+        rare = context.rare
+        if isinstance(rare.stop, DurationExceeded):
+            return Failed(rare.stop)
+        if not all(run.done for run in rare.inner_runs):
+            return Unfinished(output)
+        if any(run.interrupted_from_outside for run in rare.inner_runs):
+            return Interrupted(Aborted(reason=reason))
+        if output is None and (context.observed_abort or rare.stop is not None):
+            return Interrupted(Aborted(reason=reason))
+    if inspect.isawaitable(output):
+        return Unfinished(output)
+    try:
+        return Done(emissions_of(receiver, output))
+    except CnstraError as error:
+        return Failed(error)
+
+
+def outcome_of_error(
+    context: Context[Any] | None, error: BaseException, *, aborting: bool, cancelled: bool
+) -> Outcome:
+    """What it means that the handler raised `error`.
+
+    `aborting`: an abort was asked for. `cancelled`: somebody cancelled the task that ran the handler.
+    A cancellation that nobody asked for is an ordinary failure.
+    """
+    stop = None if context is None or context.rare is None else context.rare.stop
+    if isinstance(stop, DurationExceeded):
+        return Failed(stop)
+    if isinstance(error, asyncio.CancelledError):
+        if stop is not None:
+            return Interrupted(stop)
+        return Interrupted(error, fatal=True) if cancelled else Failed(error)
+    if not isinstance(error, Exception):
+        return Interrupted(error, fatal=True)
+    if aborting and isinstance(error, Aborted):
+        return Interrupted(error)
+    return Failed(error, aborted=aborting and context is not None and context.observed_abort)
+
+
+def emissions_of(receiver: Receiver, output: Any) -> list[Emission]:
+    """The returned signals, each with who receives it. Raises what is wrong with them."""
+    if output is None:
+        return []
+    signals: list[Any] = list(output) if isinstance(output, list | tuple) else [output]
+    emissions: list[Emission] = []
+    for signal in signals:
+        if not isinstance(signal, Signal):
+            raise InvalidOutput(neuron=receiver.neuron_name, output=repr(signal)[:200])
+        targets = receiver.routes.get(signal.collateral_name)
+        if targets is None:
+            raise NotOnAxon(
+                neuron=receiver.neuron_name,
+                collateral=signal.collateral_name,
+                axon=", ".join(receiver.collateral_names) or "empty",
+            )
+        emissions.append((signal, targets))
+    return emissions

@@ -1,0 +1,85 @@
+"""What a run owes, and what it tells, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cnstra.engine.signals import Signal, signal_from_wire, signal_to_wire
+from cnstra.errors import InvalidSignal, InvalidTask
+
+NEVER_STARTED = "Task aborted - not started due to abort signal"
+"""The seed's words for a task that an abort kept from starting."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationTask:
+    """One (neuron, dendrite, signal) that a run owes: what `cns.activate` takes.
+
+    Two tasks of one neuron and collateral are two tasks, even when their payloads are equal.
+    """
+
+    stimulation_id: str
+    neuron_id: str
+    dendrite_collateral_name: str
+    input: Signal[Any]
+
+    def to_wire(self) -> dict[str, Any]:
+        """The task as the seed saves it: JSON, if its payload is."""
+        return {
+            "stimulationId": self.stimulation_id,
+            "neuronId": self.neuron_id,
+            "dendriteCollateralName": self.dendrite_collateral_name,
+            "input": signal_to_wire(self.input),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    """A task that did not complete, and why. `aborted`: it was interrupted or kept from starting."""
+
+    task: ActivationTask
+    error: BaseException
+    aborted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a listener hears: one for each signal that a run emits.
+
+    stimulation: the run.
+    input_signal: what the handler answered to; `None` for the signals that started the run.
+    output_signal: what it emitted; `None` when it emitted nothing, or failed.
+    error: why it failed; else `None`.
+    parent: the run whose activation this inner run is part of; else `None`.
+    """
+
+    stimulation: Any
+    input_signal: Signal[Any] | None
+    output_signal: Signal[Any] | None
+    error: BaseException | None
+    parent: Any
+
+
+def task_from_wire(wire: object) -> ActivationTask:
+    """An `ActivationTask`, itself or from its wire form; a missing input is a payload of `None`."""
+    if isinstance(wire, ActivationTask):
+        return wire
+    if isinstance(wire, FailedTask):
+        return wire.task
+    if isinstance(wire, Mapping):
+        fields = cast(Mapping[str, Any], wire)
+        neuron = fields.get("neuronId", fields.get("neuronName"))
+        collateral = fields.get("dendriteCollateralName")
+        stimulation = fields.get("stimulationId", "")
+        if isinstance(neuron, str) and isinstance(collateral, str) and isinstance(stimulation, str):
+            return ActivationTask(stimulation, neuron, collateral, _input_of(fields, collateral))
+    raise InvalidTask(task=repr(wire)[:200])
+
+
+def _input_of(fields: Mapping[str, Any], collateral: str) -> Signal[Any]:
+    if fields.get("input") is None:
+        return Signal(collateral, None)
+    try:
+        return signal_from_wire(fields["input"])
+    except InvalidSignal as error:
+        raise InvalidTask(task=repr(dict(fields))[:200]) from error
