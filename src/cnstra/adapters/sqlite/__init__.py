@@ -1,0 +1,20 @@
+"""SQLite, embedded: a broker and its progress store in one file that many processes share.
+
+`sqlite:///relative.db` and `sqlite:////absolute/path.db` name the file, which is made where it is
+missing. With `?synchronous=normal` a power cut can take back the last moments, though no crash of a
+process can; the default, `full`, survives both.
+"""
+
+from cnstra.adapters.sqlite.broker import SqliteBroker
+from cnstra.adapters.sqlite.database import Database
+from cnstra.adapters.sqlite.location import Location
+from cnstra.adapters.sqlite.store import SqliteStore
+from cnstra.clock import Clock
+
+
+def broker(queue: str, url: str, clock: Clock, keep_results: float) -> SqliteBroker:
+    return SqliteBroker(queue, Database(Location.of(url), clock), keep_results)
+
+
+def store(url: str, clock: Clock) -> SqliteStore:
+    return SqliteStore(Database(Location.of(url), clock))

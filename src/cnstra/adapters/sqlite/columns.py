@@ -1,0 +1,33 @@
+"""How values that SQLite does not know are written into its columns."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_ESCAPED = "\0"
+
+
+def to_text(name: str) -> str:
+    """Any Python text as one that UTF-8 can hold; each stays its own."""
+    if name.isascii() and not name.startswith(_ESCAPED):
+        return name
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return _ESCAPED + name.encode("unicode_escape").decode()
+    return _ESCAPED + name if name.startswith(_ESCAPED) else name
+
+
+def from_text(column: str) -> str:
+    """What `to_text` was given."""
+    if not column.startswith(_ESCAPED):
+        return column
+    return column[1:].encode().decode("unicode_escape") if column[1:2] != _ESCAPED else column[1:]
+
+
+def to_json(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(value, default=str)
+
+
+def from_json(column: str | None) -> Any:
+    return None if column is None else json.loads(column)

@@ -1,0 +1,111 @@
+"""Opening a file: whose it is, which schema it has, and making one that is missing.
+
+A file that is not ours is only ever read. It is read through SQLite with `immutable=1`, which takes
+no lock and writes no side file. Reading it with `open()` instead would be a trap: closing any
+descriptor of a file drops the locks that this process holds on it through SQLite.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from cnstra.adapters.sqlite.location import Location
+from cnstra.adapters.sqlite.statements import script
+from cnstra.errors import NotOurDatabase, SchemaTooNew
+
+APPLICATION_ID = 0x436E5374  # "CnSt"
+SCHEMA_VERSION = 1
+
+OLDEST_SQLITE = (3, 35)
+BUSY_TIMEOUT = 0.004
+CACHE_KIB = 16_384
+LARGEST_IDLE_LOG = 64 * 1024 * 1024
+
+
+class Unsuitable(Exception):
+    """The place, or the machine's SQLite, does not do."""
+
+
+def connect(location: Location) -> sqlite3.Connection:
+    """A connection to our database at `location`, made there if there is nothing yet.
+
+    Raises `NotOurDatabase`, `SchemaTooNew`, `Unsuitable`, and `sqlite3.Error` for the rest: while
+    others make the same file, that is `SQLITE_BUSY`, and trying again is the cure.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise Unsuitable(f"SQLite {sqlite3.sqlite_version} is older than 3.35")
+    _inspect(location.path)
+    connection = sqlite3.connect(
+        location.path,
+        timeout=BUSY_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    try:
+        _prepare(connection, location)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _inspect(path: Path) -> None:
+    if path.is_dir():
+        raise NotOurDatabase(path=str(path), reason="it is a directory")
+    if not path.parent.is_dir():
+        raise Unsuitable(f"there is no directory {path.parent}")
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    uri = f"{path.as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        try:
+            application, version = _identity(connection)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise NotOurDatabase(path=str(path), reason=str(error)) from error
+    _check(path, application, version)
+
+
+def _prepare(connection: sqlite3.Connection, location: Location) -> None:
+    application, version = _identity(connection)
+    if not application:
+        _create(connection)
+        application, version = _identity(connection)
+    _check(location.path, application, version)
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise Unsuitable("its file system cannot share memory between processes")
+    connection.execute(f"PRAGMA synchronous = {location.synchronous}")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA journal_size_limit = {LARGEST_IDLE_LOG}")
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    # Before the switch to WAL, so that the first commit puts the identity into the file itself.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _identity(connection) == (0, 0):
+            for statement in script("schema"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return application, version
+
+
+def _check(path: Path, application: int, version: int) -> None:
+    if application != APPLICATION_ID:
+        raise NotOurDatabase(path=str(path), reason="another program made it")
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(path=str(path), found=version, known=SCHEMA_VERSION)

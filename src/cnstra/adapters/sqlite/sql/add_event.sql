@@ -1,0 +1,2 @@
+INSERT INTO events (queue, at, kind, job, detail)
+VALUES (?, ?, ?, ?, ?)

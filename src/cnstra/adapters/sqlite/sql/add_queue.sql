@@ -1,0 +1,3 @@
+INSERT INTO queues (name)
+VALUES (?)
+ON CONFLICT DO NOTHING

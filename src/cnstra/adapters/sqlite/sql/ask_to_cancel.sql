@@ -1,0 +1,4 @@
+UPDATE jobs
+SET cancelled = 1
+WHERE seq = ?
+AND cancelled = 0

@@ -1,0 +1,4 @@
+DELETE FROM progress
+WHERE run = ?
+AND key >= 's/'
+AND key < 's0'

@@ -1,0 +1,2 @@
+DELETE FROM progress
+WHERE run = ?

@@ -1,0 +1,4 @@
+UPDATE jobs
+SET state = 'completed', rank = :expires_at, token = :token, finished_at = :now, error = NULL,
+    result = :result
+WHERE seq = :seq

@@ -1,0 +1,3 @@
+DELETE FROM progress
+WHERE run = ?
+AND key = ?

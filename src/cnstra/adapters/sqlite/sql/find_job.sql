@@ -1,0 +1,4 @@
+SELECT seq, state, run
+FROM jobs
+WHERE queue = ?
+AND id = ?

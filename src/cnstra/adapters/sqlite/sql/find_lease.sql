@@ -1,0 +1,4 @@
+SELECT seq, token, priority, cancelled
+FROM jobs
+WHERE queue = ?
+AND id = ?

@@ -1,0 +1,3 @@
+SELECT id
+FROM queues
+WHERE name = ?

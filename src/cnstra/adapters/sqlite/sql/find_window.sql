@@ -1,0 +1,3 @@
+SELECT opened_at, started
+FROM rate_windows
+WHERE queue = ?

@@ -1,0 +1,3 @@
+SELECT paused
+FROM queues
+WHERE id = ?

@@ -1,0 +1,2 @@
+SELECT max(id)
+FROM events

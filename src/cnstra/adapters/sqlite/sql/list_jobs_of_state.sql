@@ -1,0 +1,18 @@
+SELECT id, state, rank, data, jobs.run, attempts_made, max_attempts, created_at, backoff, priority,
+    finished_at, coalesce(jobs.result, runs.result), error
+FROM jobs
+LEFT JOIN runs ON runs.run = jobs.run
+WHERE seq IN (
+    SELECT seq
+    FROM jobs
+    WHERE queue = :queue
+    AND state IN (:state, iif(:state = 'waiting', 'delayed', :state))
+    AND iif(
+        state = 'delayed',
+        iif(:state = 'delayed', rank > :now, rank <= :now),
+        NOT (state = 'completed' AND rank <= :now)
+    )
+    ORDER BY seq DESC
+    LIMIT :limit OFFSET :offset
+)
+ORDER BY seq DESC

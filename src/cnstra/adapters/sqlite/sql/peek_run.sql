@@ -1,0 +1,3 @@
+SELECT epoch, seq, released, result, expires_at
+FROM runs
+WHERE run = ?

@@ -1,0 +1,2 @@
+REPLACE INTO progress (run, key, value)
+VALUES (?, ?, ?)

@@ -1,0 +1,5 @@
+DELETE FROM jobs
+WHERE queue = ?
+AND id = ?
+AND state <> 'active'
+RETURNING run

@@ -1,0 +1,6 @@
+UPDATE jobs
+SET rank = ?
+WHERE queue = ?
+AND id = ?
+AND token = ?
+RETURNING cancelled

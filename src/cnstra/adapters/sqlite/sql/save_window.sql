@@ -1,0 +1,2 @@
+REPLACE INTO rate_windows (queue, opened_at, started)
+VALUES (?, ?, ?)

@@ -1,0 +1,4 @@
+UPDATE queues
+SET paused = :paused
+WHERE id = :queue
+AND paused <> :paused
