@@ -1,0 +1,66 @@
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+from uuid import uuid4
+
+import pytest
+
+from cnstra.clock import Clock
+from cnstra.durable.store import ProgressStore
+from cnstra.jobs.broker import Adapter, Broker
+from tests.manual_clock import ManualClock
+
+KEEP_RESULTS = 100.0
+
+
+class Place:
+    """Where brokers and stores of one adapter share their data, under a clock that a test moves."""
+
+    def __init__(self, scheme: str, url: str) -> None:
+        self.scheme = scheme
+        self.url = url
+        self.clock = ManualClock()
+        self.opened: list[Broker | ProgressStore] = []
+
+    @property
+    def adapter(self) -> Adapter:
+        module: ModuleType = import_module(f"cnstra.adapters.{self.scheme}")
+        return cast(Adapter, module)
+
+    async def broker(
+        self, queue: str = "q", *, clock: Clock | None = None, keep: float = KEEP_RESULTS
+    ) -> Broker:
+        broker = self.adapter.broker(queue, self.url, clock or self.clock, keep)
+        self.opened.append(broker)
+        await broker.open()
+        return broker
+
+    async def store(self) -> ProgressStore:
+        store = self.adapter.store(self.url, self.clock)
+        self.opened.append(store)
+        await store.open()
+        return store
+
+    async def close(self) -> None:
+        for each in self.opened:
+            await each.close()
+
+
+@pytest.fixture
+async def sqlite_file(tmp_path: Path) -> AsyncIterator[Place]:
+    place = Place("sqlite", f"sqlite:///{tmp_path}/jobs.db?synchronous=normal")
+    yield place
+    await place.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    urls: dict[str, Callable[[], str]] = {
+        "memory": lambda: f"memory://{uuid4().hex}",
+        "sqlite": lambda: f"sqlite:///{tmp_path}/jobs.db?synchronous=normal",
+    }
+    place = Place(request.param, urls[request.param]())
+    yield place
+    await place.close()
