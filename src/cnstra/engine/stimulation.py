@@ -196,6 +196,9 @@ class Stimulation:
             self.grace = grace
         self._signal().abort(reason)
         self._on_abort()
+        if grace is not None and self._grace_timer is not None:
+            self._grace_timer.cancel()
+            self._grace_timer = self._spawn(self._cancel_after_grace())
 
     def __await__(self) -> Generator[Any, None, "Stimulation"]:
         return self.wait_until_complete().__await__()

@@ -1,0 +1,31 @@
+"""Finding the adapter for a URL, by the entry points that are installed."""
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+from urllib.parse import urlsplit
+
+from cnstra.errors import MissingExtra, UnknownScheme
+
+GROUP = "cnstra.adapters"
+
+
+def adapter_for(url: str) -> Any:
+    """The module that an entry point of the group `cnstra.adapters` names for the URL's scheme.
+
+    Raises `UnknownScheme`, or `MissingExtra` where the adapter's own packages are not installed.
+    """
+    scheme = urlsplit(url).scheme
+    found = _installed().get(scheme)
+    if found is None:
+        raise UnknownScheme(url=url, known=", ".join(sorted(_installed())) or "none")
+    try:
+        return found.load()
+    except ImportError as error:
+        extra = (found.extras or [scheme])[0]
+        raise MissingExtra(what=f"{scheme}://", extra=extra, reason=error) from error
+
+
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

@@ -1,0 +1,164 @@
+"""Carries a run's changes to its store, one write in flight.
+
+The run's thread changes the progress and asks for a write; the I/O thread takes what has changed by then, so
+that the next write holds all that came since, even while a handler blocks the run's loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from cnstra.clock import Clock
+from cnstra.durable.io_thread import IOThread, Mailbox
+from cnstra.durable.progress import Progress
+from cnstra.durable.store import Patch, ProgressStore, Ticket
+from cnstra.errors import Fenced, StoreError, StoreUnavailable
+
+logger = logging.getLogger("cnstra.durable")
+
+Durability = Literal["exit", "behind", "step"]
+"""When a checkpoint is written: when an attempt ends unfinished; behind the run, at most two writes old;
+before successors start."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+
+
+class Journal:
+    """The writes of one attempt, under one epoch."""
+
+    def __init__(
+        self,
+        store: ProgressStore | None,
+        progress: Progress,
+        epoch: int,
+        *,
+        seq: int = 0,
+        io: IOThread,
+        mailbox: Mailbox,
+        clock: Clock,
+        on_lost: Callable[[BaseException], None],
+    ) -> None:
+        self._store = store
+        self._progress = progress
+        self._epoch = epoch
+        self._seq = seq
+        self._io = io
+        self._mailbox = mailbox
+        self._clock = clock
+        self._on_lost = on_lost
+        self._wanted = False
+        self._writing = False
+        self._landed = 0
+        self._barriers: list[tuple[int, Callable[[], None]]] = []
+        self.lost: BaseException | None = None
+
+    # --- on the run's thread
+
+    def write(self) -> None:
+        """Have what has changed written, now or with the next write. Costs nothing where one is due."""
+        if self._store is None or self._wanted or self.lost is not None:
+            return
+        self._wanted = True
+        if not self._writing:
+            self._io.post(self._start)
+
+    def when_landed(self, callback: Callable[[], None]) -> None:
+        """Write, and call back on the run's loop once all that has changed by now has landed."""
+        if self._store is None or self.lost is not None:
+            self._mailbox.post(callback)
+            return
+        self._barriers.append((self._progress.version, callback))
+        self.write()
+
+    async def flush(self) -> None:
+        """Wait until all that has changed has landed, or the run is lost."""
+        landed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def land() -> None:
+            if not landed.done():
+                landed.set_result(None)
+
+        self.when_landed(land)
+        await landed
+
+    async def settle(self) -> None:
+        """Wait until no write is in flight: what has changed since is of no account any more."""
+        self._progress.take()
+        await self.flush()
+
+    async def last_write(self, patch: Patch) -> None:
+        """Flush, then write `patch` as the last one. Raises `Fenced` where the run is lost."""
+        await self.flush()
+        if self._store is not None:
+            await self._io.call(lambda: self._land(patch))
+        if self.lost is not None:
+            raise self.lost
+
+    def ticket(self) -> Ticket:
+        """The right to the next write, for whoever makes the last one in the broker's own step.
+
+        Nothing may be in flight: `flush` first.
+        """
+        return Ticket(self._progress.run, self._epoch, self._seq + 1)
+
+    def lose(self, error: BaseException) -> None:
+        """The run is another worker's now. Callable on any thread, more than once."""
+        if self.lost is None:
+            self.lost = error
+            self._mailbox.post(self._tell_lost)
+
+    # --- on the I/O thread
+
+    def _start(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self._io.spawn(self._write_all)
+
+    async def _write_all(self) -> None:
+        while self._wanted and self.lost is None:
+            self._wanted = False
+            patch, version = self._progress.take()
+            if patch:
+                await self._land(patch)
+            if self.lost is None:
+                self._mailbox.post(partial(self._reach, version))
+        self._writing = False
+        if self._wanted and self.lost is None:
+            self._start()
+
+    async def _land(self, patch: Patch) -> None:
+        """Commit, again and again while the store is away, until it lands or the lease is lost."""
+        store, pause = self._store, FIRST_PAUSE
+        assert store is not None
+        ticket = self.ticket()
+        while self.lost is None:
+            try:
+                await store.commit(ticket, patch)
+            except StoreUnavailable as error:
+                logger.warning("%s Next try in %.2g s.", error, pause)
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            except (Fenced, StoreError) as error:
+                self.lose(error)
+            else:
+                self._seq = ticket.seq
+                return
+
+    # --- back on the run's thread
+
+    def _reach(self, version: int) -> None:
+        self._landed = max(self._landed, version)
+        due = [callback for at, callback in self._barriers if at <= self._landed]
+        if due:
+            self._barriers = [pair for pair in self._barriers if pair[0] > self._landed]
+        for callback in due:
+            callback()
+
+    def _tell_lost(self) -> None:
+        assert self.lost is not None
+        self._on_lost(self.lost)
+        barriers, self._barriers = self._barriers, []
+        for _, callback in barriers:
+            callback()

@@ -1,0 +1,118 @@
+"""Where in its run an activation stands: its key, and its place in the order of results."""
+
+from functools import cmp_to_key
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+KEY_BYTES = 16
+MAX_TURNS = 64
+
+Path = tuple[tuple[int, int], ...]
+"""Which branch was taken at each hop, with equal neighbours joined: ((branch, how often), ...)."""
+
+
+class Lineage(NamedTuple):
+    """An activation's place in its run.
+
+    key: a hash of the parent's key, collateral, neuron and position (or the signal's own key): the same
+        on every attempt.
+    path: the branches taken from the entry on. A run of sync handlers emits in the order of
+        (depth, path), and so `results` are sorted, whatever the timing was.
+    depth: hops from the entry.
+    number: when it was emitted: the frontier is resumed in this order.
+    """
+
+    key: bytes
+    path: Path
+    depth: int
+    number: int
+
+    @property
+    def text(self) -> str:
+        """The key as text: the activation's idempotency key."""
+        return self.key.hex()
+
+
+def root(run: str) -> Lineage:
+    """What the first activations of a run descend from."""
+    return Lineage(_hash(b"run", run.encode()), (), 0, 0)
+
+
+def inner_root(outer: Lineage, index: int) -> Lineage:
+    """What the activations of an inner run descend from: the `index`-th of its outer activation."""
+    return Lineage(_hash(outer.key, b"inner", b"%d" % index), (), 0, 0)
+
+
+def emission_key(parent: Lineage, collateral: str, position: int, own_key: str | None) -> bytes:
+    """The key of one emitted signal: by its position, or by the key that the handler gave it."""
+    place = b"#%d" % position if own_key is None else b"=" + own_key.encode()
+    return _hash(parent.key, collateral.encode(), place)
+
+
+def child(parent: Lineage, emission: bytes, neuron: str, branch: int, number: int) -> Lineage:
+    """The lineage of an activation by that emission, the `branch`-th activation of its commit."""
+    return Lineage(
+        _hash(emission, neuron.encode()), follow(parent.path, branch), parent.depth + 1, number
+    )
+
+
+def follow(path: Path, branch: int) -> Path:
+    """The path one hop further.
+
+    A path of very many turns is folded into a digest, so that its size stays bounded: the order of what
+    descends from there is then still the same on every attempt, but says nothing.
+    """
+    if path and path[-1][0] == branch:
+        return (*path[:-1], (branch, path[-1][1] + 1))
+    if len(path) < MAX_TURNS:
+        return (*path, (branch, 1))
+    digest = int.from_bytes(_hash(path_text(path).encode(), b"%d" % branch)[:6], "big")
+    return ((digest, 1),)
+
+
+def path_text(path: Path) -> str:
+    """The path as it is saved: `0*5.1` is branch 0 five times, then branch 1."""
+    return ".".join(f"{branch}*{times}" if times > 1 else str(branch) for branch, times in path)
+
+
+def path_from_text(text: str) -> Path:
+    """The inverse of `path_text`. Raises `ValueError`."""
+    turns: list[tuple[int, int]] = []
+    for turn in text.split(".") if text else ():
+        branch, _, times = turn.partition("*")
+        turns.append((int(branch), int(times or 1)))
+    return tuple(turns)
+
+
+def compare(one: tuple[int, Path], other: tuple[int, Path]) -> int:
+    """The order of two (depth, path): the shallower first, then branch by branch."""
+    if one[0] != other[0]:
+        return -1 if one[0] < other[0] else 1
+    left, right = list(one[1]), list(other[1])
+    while left and right:
+        (mine, times), (theirs, their_times) = left[0], right[0]
+        if mine != theirs:
+            return -1 if mine < theirs else 1
+        common = min(times, their_times)
+        _shorten(left, common)
+        _shorten(right, common)
+    return (len(left) > 0) - (len(right) > 0)
+
+
+lineage_order: Any = cmp_to_key(compare)
+"""A sort key for (depth, path)."""
+
+
+def _shorten(path: list[tuple[int, int]], by: int) -> None:
+    branch, times = path[0]
+    if times == by:
+        del path[0]
+    else:
+        path[0] = (branch, times - by)
+
+
+def _hash(*parts: bytes) -> bytes:
+    """A digest of the parts. Each is preceded by its length, so that no two lists look alike."""
+    return blake2b(
+        b"".join(b"%d:%b" % (len(part), part) for part in parts), digest_size=KEY_BYTES
+    ).digest()

@@ -1,0 +1,359 @@
+"""A run's progress: its entries, and their two forms.
+
+In a store it is a map of small entries, so that a checkpoint costs what changed:
+
+    m            the run: version of this form, stimulation id
+    t/KEY        an activation that is owed (key: of its lineage)
+    e/KEY        why it failed, where it has
+    s/KEY        how often the process died while it ran, and whether it runs now
+    c/NEURON     a context value
+    r/KEY        a result (key: of its emission)
+
+On the wire (a job's `progress`, an envelope) it is one JSON object in the seed's shape, with what only
+we know in its `cnstra` part.
+"""
+
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import msgspec
+
+from cnstra.durable.lineage import (
+    Lineage,
+    Path,
+    child,
+    emission_key,
+    lineage_order,
+    path_from_text,
+    path_text,
+    root,
+)
+from cnstra.durable.store import Patch
+from cnstra.engine.payloads import decode_json, encode_json
+from cnstra.engine.tasks import NEVER_STARTED
+from cnstra.errors import ProgressTooNew, ProgressUnreadable
+
+VERSION = 1
+META = "m"
+
+
+class RunMeta(msgspec.Struct, rename="camel", omit_defaults=True):
+    """The `m` entry."""
+
+    v: int = VERSION
+    stimulation_id: str = ""
+
+
+SHORT = {
+    "neuron": "n",
+    "collateral": "c",
+    "payload": "p",
+    "number": "i",
+    "path": "l",
+    "depth": "d",
+    "hops": "h",
+    "key": "k",
+    "crashes": "x",
+    "running": "on",
+}
+
+
+class TaskEntry(msgspec.Struct, rename=SHORT, omit_defaults=True):
+    """A `t/` entry. `number`: when it was emitted; `key`: the signal's own, if it has one."""
+
+    neuron: str
+    collateral: str
+    payload: msgspec.Raw
+    number: int
+    path: str = ""
+    depth: int = 1
+    hops: int = 1
+    key: str | None = None
+
+    def lineage(self, key: str) -> Lineage:
+        """The lineage of the task, stored under `key`."""
+        return Lineage(bytes.fromhex(key), path_from_text(self.path), self.depth, self.number)
+
+
+class ErrorEntry(msgspec.Struct, omit_defaults=True):
+    """An `e/` entry."""
+
+    message: str
+    name: str
+    stack: str = ""
+    aborted: bool = False
+
+
+class StartEntry(msgspec.Struct, rename=SHORT, omit_defaults=True):
+    """An `s/` entry: crashes in a row, and whether the activation has been started since."""
+
+    crashes: int = 0
+    running: bool = False
+
+
+class ResultEntry(msgspec.Struct, rename=SHORT, omit_defaults=True):
+    """An `r/` entry."""
+
+    collateral: str
+    payload: msgspec.Raw
+    path: str = ""
+    depth: int = 1
+
+
+_decode_meta = msgspec.json.Decoder(RunMeta).decode
+_decode_task = msgspec.json.Decoder(TaskEntry).decode
+_decode_error = msgspec.json.Decoder(ErrorEntry).decode
+_decode_start = msgspec.json.Decoder(StartEntry).decode
+_decode_result = msgspec.json.Decoder(ResultEntry).decode
+
+
+class Progress:
+    """The entries of one run, and what of them has changed since it was last taken.
+
+    Changes are made on the run's thread, all of one commit inside one `with progress:`, and taken on the I/O
+    thread. What is written and deleted again between two takes leaves no trace.
+    """
+
+    __slots__ = ("_fresh", "_lock", "_patch", "entries", "run", "version")
+
+    def __init__(self, run: str, entries: Mapping[str, bytes] | None = None) -> None:
+        self.run = run
+        self.entries: dict[str, bytes] = dict(entries or {})
+        self.version = 0
+        self._patch = Patch()
+        self._fresh: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self.version += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def put(self, key: str, value: bytes) -> None:
+        """Write an entry."""
+        if key not in self.entries and key not in self._patch.deletes:
+            self._fresh.add(key)
+        self.entries[key] = self._patch.puts[key] = value
+        self._patch.deletes.discard(key)
+
+    def delete(self, key: str) -> None:
+        """Delete an entry, if it is there."""
+        if self.entries.pop(key, None) is None:
+            return
+        self._patch.puts.pop(key, None)
+        if key in self._fresh:
+            self._fresh.discard(key)
+        else:
+            self._patch.deletes.add(key)
+
+    def take(self) -> tuple[Patch, int]:
+        """What has changed since the last take, and the version that this brings the store to."""
+        with self._lock:
+            patch, self._patch, self._fresh = self._patch, Patch(), set()
+            return patch, self.version
+
+    # --- what the entries say
+
+    @property
+    def started(self) -> bool:
+        """Whether the run has ever saved anything."""
+        return META in self.entries
+
+    def meta(self) -> RunMeta:
+        """The run's own entry. Raises `ProgressTooNew`."""
+        meta: RunMeta = self._read(META, _decode_meta)
+        if meta.v > VERSION:
+            raise ProgressTooNew(run=self.run, version=meta.v, known=VERSION)
+        return meta
+
+    def tasks(self) -> list[tuple[str, TaskEntry]]:
+        """What the run owes: (key, task), in the order of emission."""
+        found = [(key[2:], self._read(key, _decode_task)) for key in self._keys("t/")]
+        return sorted(found, key=lambda pair: pair[1].number)
+
+    def error(self, key: str) -> ErrorEntry | None:
+        """Why the task of that key failed, if it has."""
+        return self._read(f"e/{key}", _decode_error) if f"e/{key}" in self.entries else None
+
+    def start(self, key: str) -> StartEntry | None:
+        """The start mark of the task of that key."""
+        return self._read(f"s/{key}", _decode_start) if f"s/{key}" in self.entries else None
+
+    def contexts(self) -> dict[str, bytes]:
+        """The context values, as JSON."""
+        return {key[2:]: self.entries[key] for key in self._keys("c/")}
+
+    def results(self) -> list[ResultEntry]:
+        """The results, in lineage order."""
+        found = [self._read(key, _decode_result) for key in self._keys("r/")]
+        return sorted(found, key=lambda one: lineage_order((one.depth, self._path(one.path))))
+
+    def result(self) -> bytes:
+        """The job's result: `{"results": [payloads]}`."""
+        return b'{"results":[' + b",".join(bytes(one.payload) for one in self.results()) + b"]}"
+
+    def check(self) -> None:
+        """Raise `ProgressUnreadable` or `ProgressTooNew` unless every entry can be read."""
+        self.meta()
+        for key, task in self.tasks():
+            self._path(task.path)
+            self.error(key)
+            self.start(key)
+        self.results()
+        for name, value in self.contexts().items():
+            self._json(f"c/{name}", value)
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        return (key for key in self.entries if key.startswith(prefix))
+
+    def _read(self, key: str, decode: Any) -> Any:
+        try:
+            return decode(self.entries[key])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ProgressUnreadable(run=self.run, reason=f"entry {key!r}: {error}") from error
+
+    def _path(self, text: str) -> Path:
+        try:
+            return path_from_text(text)
+        except ValueError as error:
+            raise ProgressUnreadable(run=self.run, reason=f"path {text!r}") from error
+
+    def _json(self, key: str, value: bytes) -> Any:
+        try:
+            return decode_json(value)
+        except ValueError as error:
+            raise ProgressUnreadable(run=self.run, reason=f"entry {key!r}: {error}") from error
+
+
+# --- the wire form
+
+
+def to_wire(progress: Progress) -> bytes:
+    """The progress as one JSON object in the seed's shape."""
+    stimulation_id = progress.meta().stimulation_id if progress.started else progress.run
+    tasks = progress.tasks()
+    return encode_json(
+        {
+            "context": {name: msgspec.Raw(value) for name, value in progress.contexts().items()},
+            "failedTasks": [
+                _failed_task_to_wire(stimulation_id, task, progress.error(key))
+                for key, task in tasks
+            ],
+            "cnstra": {
+                "v": VERSION,
+                "run": progress.run,
+                "keys": [key for key, _ in tasks],
+                "entries": {
+                    key: msgspec.Raw(value)
+                    for key, value in progress.entries.items()
+                    if key[:2] not in ("c/", "e/")
+                },
+            },
+        }
+    )
+
+
+def from_wire(run: str, wire: bytes) -> Progress | None:
+    """The progress that `to_wire` wrote, or that a worker of the seed's listing saved.
+
+    `None` for what is no progress at all: a number, a text, somebody else's object. Raises
+    `ProgressTooNew`, and `ProgressUnreadable` for one that is broken.
+    """
+    try:
+        fields = decode_json(wire)
+    except ValueError as error:
+        raise ProgressUnreadable(run=run, reason=error) from error
+    if not isinstance(fields, dict):
+        return None
+    known = cast(dict[str, Any], fields)
+    tasks = known.get("failedTasks", known.get("tasks"))
+    if not isinstance(tasks, list):
+        return None
+    ours: Any = known.get("cnstra")
+    try:
+        entries = _foreign_entries(run, known, tasks) if ours is None else {}
+        if ours is not None:
+            if ours["v"] > VERSION:
+                raise ProgressTooNew(run=run, version=ours["v"], known=VERSION)
+            entries = {key: encode_json(value) for key, value in ours["entries"].items()}
+            errors = zip(ours["keys"], tasks, strict=True)
+            entries |= {
+                f"e/{key}": _error_entry(task)
+                for key, task in errors
+                if task["error"]["message"] != NEVER_STARTED
+            }
+        context = known.get("context") or {}
+        entries |= {f"c/{name}": encode_json(value) for name, value in context.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ProgressUnreadable(run=run, reason=reason) from error
+    return Progress(run, entries)
+
+
+def error_to_wire(error: BaseException) -> dict[str, Any]:
+    """An error as it is written down: `{"message", "name", "stack"}`."""
+    return {
+        "message": str(error) or type(error).__name__,
+        "name": type(error).__name__,
+        "stack": "".join(traceback.format_exception(error, limit=-20))[-8000:],
+    }
+
+
+def _failed_task_to_wire(
+    stimulation_id: str, task: TaskEntry, error: ErrorEntry | None
+) -> dict[str, Any]:
+    why = error or ErrorEntry(NEVER_STARTED, "Error", aborted=True)
+    return {
+        "task": {
+            "stimulationId": stimulation_id,
+            "neuronId": task.neuron,
+            "dendriteCollateralName": task.collateral,
+            "input": {"collateralName": task.collateral, "payload": task.payload},
+        },
+        "error": {"message": why.message, "name": why.name, "stack": why.stack},
+        "aborted": why.aborted,
+    }
+
+
+def _error_entry(failed: Mapping[str, Any]) -> bytes:
+    error = failed.get("error") or {}
+    return encode_json(
+        ErrorEntry(
+            str(error.get("message", "")),
+            str(error.get("name", "Error")),
+            str(error.get("stack") or ""),
+            bool(failed.get("aborted")),
+        )
+    )
+
+
+def _foreign_entries(run: str, known: Mapping[str, Any], tasks: list[Any]) -> dict[str, bytes]:
+    """The entries of a progress without our part: tasks get keys by their place in it."""
+    entries: dict[str, bytes] = {}
+    stimulation_id = ""
+    # The seed's form does not say where a task stands in its run. Its key must be no other task's, now
+    # or on a later attempt, so it comes from the whole of what was saved.
+    origin = root(f"{run}/{encode_json(known).hex()}")
+    for number, one in enumerate(tasks):
+        task = one.get("task", one)
+        neuron, collateral = (
+            task.get("neuronId", task.get("neuronName")),
+            task["dendriteCollateralName"],
+        )
+        stimulation_id = stimulation_id or task.get("stimulationId") or ""
+        payload = (task.get("input") or {}).get("payload")
+        lineage = child(
+            origin, emission_key(origin, collateral, number, None), neuron, number, number
+        )
+        entry = TaskEntry(
+            neuron, collateral, msgspec.Raw(encode_json(payload)), number, path_text(lineage.path)
+        )
+        entries[f"t/{lineage.text}"] = encode_json(entry)
+        if "error" in one:
+            entries[f"e/{lineage.text}"] = _error_entry(one)
+    entries[META] = encode_json(RunMeta(stimulation_id=stimulation_id or run))
+    return entries

@@ -1,0 +1,235 @@
+"""What a durable run writes down of each commit."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+
+from cnstra.durable.journal import Durability, Journal
+from cnstra.durable.lineage import (
+    Lineage,
+    child,
+    emission_key,
+    follow,
+    inner_root,
+    path_text,
+    root,
+)
+from cnstra.durable.progress import (
+    META,
+    ErrorEntry,
+    Progress,
+    ResultEntry,
+    RunMeta,
+    StartEntry,
+    TaskEntry,
+    error_to_wire,
+)
+from cnstra.engine.context import Frozen
+from cnstra.engine.network import Network
+from cnstra.engine.payloads import encode_json
+from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
+from cnstra.engine.signals import Signal
+from cnstra.errors import DuplicateKey
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Lineages:
+    """The recorder of an inner run: it has keys, and keeps nothing, as its outer activation does."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self, origin: Lineage) -> None:
+        self._root = origin
+
+    def key_of(self, lineage: Lineage) -> str:
+        return lineage.text
+
+    def inner(self, lineage: Lineage, index: int) -> "Lineages":
+        return Lineages(inner_root(lineage, index))
+
+    def entries(self, emissions: Sequence[Emission]) -> list[Item]:
+        return self._descend(self._root, emissions, 1)
+
+    def started(self, item: Item) -> Barrier | None:
+        del item
+        return None
+
+    def committed(
+        self, item: Item, emissions: Sequence[Emission], change: ContextChange | None
+    ) -> tuple[list[Item], Barrier | None]:
+        del change
+        return self._descend(item[2], emissions, item[3] + 1), None
+
+    def failed(
+        self, item: Item, error: BaseException, *, aborted: bool, change: ContextChange | None
+    ) -> None:
+        del item, error, aborted, change
+
+    def _descend(self, parent: Lineage, emissions: Sequence[Emission], hops: int) -> list[Item]:
+        items: list[Item] = []
+        for position, (signal, targets) in enumerate(emissions):
+            emission = emission_key(parent, signal.collateral_name, position, signal.key)
+            for target in targets:
+                lineage = child(parent, emission, target.neuron_name, len(items), 0)
+                items.append((target, signal, lineage, hops))
+        return items
+
+
+class Recording:
+    """The recorder of a durable run: every commit becomes one change of its progress.
+
+    Payloads are encoded here and decoded for each receiver, so that what a handler sees is the same on the
+    first attempt as on a resumed one.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        progress: Progress,
+        journal: Journal,
+        *,
+        results: Collection[str],
+        durability: Durability,
+    ) -> None:
+        self._network = network
+        self._progress = progress
+        self._journal = journal
+        self._results = results
+        self._durability = durability
+        self._suspects: set[str] = set()
+        self._number = 0
+
+    # --- how a run begins
+
+    def begin(self, emissions: Sequence[Emission]) -> list[Item]:
+        """The first activations of a fresh run. Raises `NotSerializable` or `InvalidPayload`."""
+        items, puts, _ = self._descend(root(self._progress.run), emissions, 1)
+        with self._progress:
+            self._progress.put(META, encode_json(RunMeta(stimulation_id=self._progress.run)))
+            for key, value in puts:
+                self._progress.put(key, value)
+        self._behind()
+        return items
+
+    def resume(self) -> list[Item]:
+        """The activations that the progress owes, in the order of their emission.
+
+        Raises `UnknownNeuron` or `InvalidPayload` for what this code cannot resume.
+        """
+        items: list[Item] = []
+        for key, task in self._progress.tasks():
+            receiver = self._network.receiver(task.neuron, task.collateral)
+            payload = self._network.collaterals[task.collateral].codec.decode(bytes(task.payload))
+            items.append(
+                (receiver, Signal(task.collateral, payload, task.key), task.lineage(key), task.hops)
+            )
+            self._number = task.number + 1
+        return items
+
+    def suspect(self, keys: Iterable[str]) -> None:
+        """These activations may have killed the process: write each start down before it happens."""
+        self._suspects.update(keys)
+
+    # --- the recorder
+
+    def key_of(self, lineage: Lineage) -> str:
+        return lineage.text
+
+    def inner(self, lineage: Lineage, index: int) -> Lineages:
+        return Lineages(inner_root(lineage, index))
+
+    def entries(self, emissions: Sequence[Emission]) -> list[Item]:
+        raise AssertionError("a durable run begins with begin() or resume()")
+
+    def started(self, item: Item) -> Barrier | None:
+        key = item[2].text
+        if key in self._suspects:
+            self._suspects.discard(key)
+            mark = self._progress.start(key) or StartEntry()
+            with self._progress:
+                self._progress.put(f"s/{key}", _encode(StartEntry(mark.crashes, True)))
+            return self._journal.when_landed
+        return self._journal.when_landed if item[0].checkpoint else None
+
+    def committed(
+        self, item: Item, emissions: Sequence[Emission], change: ContextChange | None
+    ) -> tuple[list[Item], Barrier | None]:
+        receiver, _, lineage, hops = item
+        items, puts, results = self._descend(lineage, emissions, hops + 1)
+        progress, key = self._progress, lineage.text
+        with progress:
+            for prefix in ("t/", "e/", "s/"):
+                progress.delete(prefix + key)
+            for entry, value in (*puts, *results):
+                progress.put(entry, value)
+            self._keep(change)
+        if receiver.checkpoint or self._durability == "step":
+            return items, self._journal.when_landed
+        self._behind()
+        return items, None
+
+    def failed(
+        self, item: Item, error: BaseException, *, aborted: bool, change: ContextChange | None
+    ) -> None:
+        key, wire = item[2].text, error_to_wire(error)
+        entry = ErrorEntry(wire["message"], wire["name"], wire["stack"], aborted)
+        with self._progress:
+            self._progress.put(f"e/{key}", _encode(entry))
+            mark = self._progress.start(key)
+            if mark is not None:
+                self._progress.put(f"s/{key}", _encode(StartEntry(mark.crashes, False)))
+            self._keep(change)
+        self._behind()
+
+    def _behind(self) -> None:
+        if self._durability != "exit":
+            self._journal.write()
+
+    def _keep(self, change: ContextChange | None) -> None:
+        if change is None:
+            return
+        if isinstance(change.value, Frozen):
+            self._progress.put(f"c/{change.neuron_name}", change.value.data)
+        else:
+            self._progress.delete(f"c/{change.neuron_name}")
+
+    def _descend(
+        self, parent: Lineage, emissions: Sequence[Emission], hops: int
+    ) -> tuple[list[Item], list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+        """The successors, their entries, and the results among the emissions."""
+        items: list[Item] = []
+        puts: list[tuple[str, bytes]] = []
+        results: list[tuple[str, bytes]] = []
+        seen: set[bytes] = set()
+        for position, (signal, targets) in enumerate(emissions):
+            name = signal.collateral_name
+            is_result = name in self._results
+            if not targets and not is_result:
+                continue
+            codec = self._network.collaterals[name].codec
+            data = codec.encode(signal.payload)
+            emission = emission_key(parent, name, position, signal.key)
+            if emission in seen:
+                raise DuplicateKey(collateral=name, key=signal.key)
+            seen.add(emission)
+            if is_result and parent.depth:
+                path = path_text(follow(parent.path, position))
+                entry = ResultEntry(name, msgspec.Raw(data), path, parent.depth + 1)
+                results.append((f"r/{emission.hex()}", _encode(entry)))
+            for target in targets:
+                lineage = child(parent, emission, target.neuron_name, len(items), self._number)
+                self._number += 1
+                task = TaskEntry(
+                    target.neuron_name,
+                    name,
+                    msgspec.Raw(data),
+                    lineage.number,
+                    path_text(lineage.path),
+                    lineage.depth,
+                    hops,
+                    signal.key,
+                )
+                puts.append((f"t/{lineage.text}", _encode(task)))
+                items.append((target, Signal(name, codec.decode(data), signal.key), lineage, hops))
+        return items, puts, results

@@ -1,0 +1,297 @@
+"""One attempt at a run that outlives its process: load, run or resume, commit, outcome."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from cnstra.durable.io_thread import IOThread, Mailbox
+from cnstra.durable.journal import Durability, Journal
+from cnstra.durable.progress import Progress, StartEntry, from_wire, to_wire
+from cnstra.durable.recording import Recording
+from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
+from cnstra.engine.abort import AbortController
+from cnstra.engine.audience import Listener
+from cnstra.engine.cns import CNS
+from cnstra.engine.context import ContextStore, Frozen
+from cnstra.engine.payloads import encode_json
+from cnstra.engine.recorder import Item
+from cnstra.engine.signals import Collateral, Signal
+from cnstra.engine.stimulation import DEFAULT_GRACE, Stimulation
+from cnstra.engine.tasks import FailedTask
+from cnstra.errors import (
+    CrashLimitReached,
+    InvalidOption,
+    ListenerFailed,
+    StimulationFailed,
+)
+
+logger = logging.getLogger("cnstra.durable")
+
+DEFAULT_CRASH_LIMIT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run owes nothing. `result` is `{"results": [...]}` as JSON."""
+
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The attempt ended, and the run still owes these tasks."""
+
+    failed_tasks: list[FailedTask]
+
+    @property
+    def failures(self) -> list[FailedTask]:
+        """The tasks that failed by themselves; the others were interrupted, or never started."""
+        return [one for one in self.failed_tasks if not one.aborted]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """The run is not tried: its activations have killed the process too often."""
+
+    error: CrashLimitReached
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Another worker has taken the run over; nothing that this attempt did since counts."""
+
+    error: BaseException
+
+
+Outcome = Finished | Unfinished | Quarantined | Superseded
+
+
+@dataclass(frozen=True, slots=True)
+class DurableOptions:
+    """How a run is kept.
+
+    results: the collaterals whose payloads make up the result.
+    durability: when checkpoints are written.
+    grace: seconds that an abort leaves to running handlers.
+    crash_limit: how often in a row the process may die while an activation runs; `None`: for ever.
+    """
+
+    results: frozenset[str] = frozenset()
+    durability: Durability = "behind"
+    grace: float = DEFAULT_GRACE
+    crash_limit: int | None = DEFAULT_CRASH_LIMIT
+
+    @staticmethod
+    def of(
+        results: Iterable[Collateral[Any] | str] = (),
+        durability: Durability = "behind",
+        grace: float = DEFAULT_GRACE,
+        crash_limit: int | None = DEFAULT_CRASH_LIMIT,
+    ) -> "DurableOptions":
+        """The options, checked. Raises `InvalidOption`."""
+        if durability not in ("exit", "behind", "step"):
+            remedy = 'choose "exit", "behind" or "step"'
+            raise InvalidOption(option="durability", value=durability, remedy=remedy)
+        if crash_limit is not None and crash_limit < 1:
+            remedy = "allow at least 1, or None for no limit"
+            raise InvalidOption(option="crash_limit", value=crash_limit, remedy=remedy)
+        names = frozenset(one if isinstance(one, str) else one.name for one in results)
+        return DurableOptions(names, durability, grace, crash_limit)
+
+
+class DurableRun:
+    """One attempt at a run, under the epoch that loading it took.
+
+    Start to end: `await run.execute(wire_signal)`, then `await run.finish(...)` or
+    `await run.release()`; or take `run.ticket()` and let the broker do that in its own step.
+    """
+
+    def __init__(
+        self,
+        cns: CNS,
+        run_id: str,
+        saved: Saved,
+        *,
+        store: ProgressStore | None,
+        io: IOThread,
+        mailbox: Mailbox,
+        options: DurableOptions,
+        attempt: int = 1,
+        carried: bytes | None = None,
+        on_response: Listener | None = None,
+    ) -> None:
+        self._cns = cns
+        self._id = run_id
+        self._options = options
+        self._attempt = attempt
+        self._store = store
+        self._io = io
+        self._saved = saved
+        self._on_response = on_response
+        self._controller = AbortController()
+        self._stimulation: Stimulation | None = None
+        self.progress = self._restore(carried)
+        self._journal = Journal(
+            store,
+            self.progress,
+            saved.epoch,
+            seq=saved.seq,
+            io=io,
+            mailbox=mailbox,
+            clock=cns.clock,
+            on_lost=self._controller.abort,
+        )
+
+    def _restore(self, carried: bytes | None) -> Progress:
+        """The store's progress; where it has none, the one that came with the job."""
+        if not self._saved.entries and carried is not None:
+            progress = from_wire(self._id, carried)
+            if progress is not None:
+                return progress
+        return Progress(self._id, self._saved.entries)
+
+    # --- the attempt
+
+    async def execute(self, signal: object) -> Outcome:
+        """Run from `signal`, or resume where the progress stands. Ends with nothing in flight.
+
+        Raises what keeps the run from starting: `UnknownCollateral`, `UnknownNeuron`, `InvalidPayload`,
+        `ProgressTooNew`, `ProgressUnreadable`. Nothing has run then.
+        """
+        if self._saved.result is not None:
+            return Finished(self._saved.result)
+        recording = self._recording()
+        if self.progress.started:
+            self.progress.check()
+            items, entries = recording.resume(), []
+        else:
+            entries = self._cns.signals_of(signal)
+            items = recording.begin(self._cns.emissions_of(entries))
+        self._charge_crashes(recording)
+        poison = self._poison()
+        if poison is not None:
+            await self._journal.flush()
+            return poison
+        stimulation = self._start(recording, items, entries)
+        await stimulation.wait_until_done()
+        return await self._conclude(stimulation)
+
+    def abort(self, reason: object = None, *, grace: float | None = None) -> None:
+        """Start nothing new. Called again with a shorter `grace`, it is faster."""
+        self._controller.abort(reason)
+        if self._stimulation is not None and grace is not None:
+            self._stimulation.abort(reason, grace=grace)
+
+    def lose(self, error: BaseException) -> None:
+        """The lease is lost: end, and write nothing more. May be called on any thread."""
+        self._journal.lose(error)
+
+    @property
+    def lost(self) -> BaseException | None:
+        """Why the run is another worker's, if it is."""
+        return self._journal.lost
+
+    async def finish(self, result: bytes, keep: float | None) -> None:
+        """Write the final state. Raises `Fenced`."""
+        store, ticket = self._store, self._journal.ticket()
+        if store is not None:
+            await self._io.call(lambda: store.finish(ticket, result, keep))
+
+    async def release(self) -> None:
+        """Write the attempt's last changes, and let go of the run. Raises `Fenced`."""
+        await self._journal.last_write(Patch(release=True))
+
+    async def flush(self) -> None:
+        """Wait until all that has changed has landed, or the run is lost."""
+        await self._journal.flush()
+
+    def ticket(self) -> Ticket:
+        """The right to the last write, for a broker that does it in its own step."""
+        return self._journal.ticket()
+
+    def wire(self) -> bytes | None:
+        """The wire form of the progress; `None` before anything was recorded."""
+        return to_wire(self.progress) if self.progress.started else None
+
+    # --- its parts
+
+    def _recording(self) -> Recording:
+        return Recording(
+            self._cns.network,
+            self.progress,
+            self._journal,
+            results=self._options.results,
+            durability=self._options.durability,
+        )
+
+    def _start(
+        self, recording: Recording, items: list[Item], entries: list[Signal[Any]]
+    ) -> Stimulation:
+        self._stimulation = self._cns.resume(
+            items,
+            stimulation_id=self.progress.meta().stimulation_id or self._id,
+            store=self._context_store(),
+            recorder=recording,
+            attempt=self._attempt,
+            abort_signal=self._controller.signal,
+            grace=self._options.grace,
+            on_response=self._on_response,
+            entries=entries,
+        )
+        return self._stimulation
+
+    def _context_store(self) -> ContextStore:
+        values = {name: Frozen(data) for name, data in self.progress.contexts().items()}
+        return ContextStore(values, self._cns.network.context_codecs())
+
+    async def _conclude(self, stimulation: Stimulation) -> Outcome:
+        failed = stimulation.failed_tasks
+        self._log_listeners(stimulation)
+        if failed:
+            await self._journal.flush()
+        else:
+            await self._journal.settle()
+        if self.lost is not None:
+            return Superseded(self.lost)
+        return Unfinished(failed) if failed else Finished(self.progress.result())
+
+    def _log_listeners(self, stimulation: Stimulation) -> None:
+        try:
+            stimulation.raise_for_failures()
+        except (StimulationFailed, ListenerFailed) as failed:
+            for error in failed.listener_errors:
+                logger.error(
+                    "A listener of run %s raised; the run itself goes on.", self._id, exc_info=error
+                )
+
+    # --- crashes
+
+    def _charge_crashes(self, recording: Recording) -> None:
+        """Count the death of the process that held the run before us, if it died.
+
+        From then on the start of each activation that was owed is written down before it starts, so that
+        the next death names those that ran. The first time, each that was owed is charged.
+        """
+        owed = [key for key, _ in self.progress.tasks()]
+        marks = {key: mark for key in owed if (mark := self.progress.start(key)) is not None}
+        if not self._saved.held:
+            recording.suspect(marks)
+            return
+        running = [key for key, mark in marks.items() if mark.running] or owed
+        with self.progress:
+            for key in running:
+                crashes = marks[key].crashes + 1 if key in marks else 1
+                self.progress.put(f"s/{key}", encode_json(StartEntry(crashes, False)))
+        recording.suspect(owed)
+
+    def _poison(self) -> Quarantined | None:
+        """Whether an activation has killed the process as often as it may."""
+        limit = self._options.crash_limit
+        marked = [(task.neuron, self.progress.start(key)) for key, task in self.progress.tasks()]
+        crashes = [(mark.crashes, neuron) for neuron, mark in marked if mark is not None]
+        if limit is None or not crashes or max(crashes)[0] < limit:
+            return None
+        guilty = sorted({neuron for count, neuron in crashes if count >= limit})
+        names = ", ".join(f"neuron {name!r}" for name in guilty)
+        return Quarantined(CrashLimitReached(neuron=names, crashes=max(crashes)[0]))
