@@ -1,5 +1,7 @@
 """Typed signal graphs whose runs survive the message broker that you already have."""
 
+from cnstra.clock import Clock, SystemClock
+from cnstra.durable.standalone import run_durably
 from cnstra.engine.abort import AbortController, AbortSignal
 from cnstra.engine.cns import CNS
 from cnstra.engine.context import Context
@@ -7,20 +9,52 @@ from cnstra.engine.neurons import Neuron, neuron, with_ctx
 from cnstra.engine.signals import Collateral, Signal, collateral
 from cnstra.engine.stimulation import Stimulation
 from cnstra.engine.tasks import ActivationTask, FailedTask, Response
+from cnstra.errors import (
+    CnstraError,
+    DoNotRetry,
+    JobFailed,
+    ListenerFailed,
+    RetryAfter,
+    StimulationFailed,
+)
+from cnstra.jobs.blocking import blocking
+from cnstra.jobs.job import Job
+from cnstra.jobs.limits import RateLimit
+from cnstra.jobs.queue import Queue
+from cnstra.jobs.retry import Backoff, custom, exponential, fixed
+from cnstra.jobs.worker import Worker
 
 __all__ = [
     "CNS",
     "AbortController",
     "AbortSignal",
     "ActivationTask",
+    "Backoff",
+    "Clock",
+    "CnstraError",
     "Collateral",
     "Context",
+    "DoNotRetry",
     "FailedTask",
+    "Job",
+    "JobFailed",
+    "ListenerFailed",
     "Neuron",
+    "Queue",
+    "RateLimit",
     "Response",
+    "RetryAfter",
     "Signal",
     "Stimulation",
+    "StimulationFailed",
+    "SystemClock",
+    "Worker",
+    "blocking",
     "collateral",
+    "custom",
+    "exponential",
+    "fixed",
     "neuron",
+    "run_durably",
     "with_ctx",
 ]

@@ -86,7 +86,8 @@ class Journal:
     async def settle(self) -> None:
         """Wait until no write is in flight: what has changed since is of no account any more."""
         self._progress.take()
-        await self.flush()
+        if self._wanted or self._writing:
+            await self.flush()
 
     async def last_write(self, patch: Patch) -> None:
         """Flush, then write `patch` as the last one. Raises `Fenced` where the run is lost."""

@@ -103,13 +103,15 @@ class Recording:
     # --- how a run begins
 
     def begin(self, emissions: Sequence[Emission]) -> list[Item]:
-        """The first activations of a fresh run. Raises `NotSerializable` or `InvalidPayload`."""
+        """The first activations of a fresh run. Raises `NotSerializable` or `InvalidPayload`.
+
+        They are not written yet: until the first commit, whoever holds the signal can begin again.
+        """
         items, puts, _ = self._descend(root(self._progress.run), emissions, 1)
         with self._progress:
             self._progress.put(META, encode_json(RunMeta(stimulation_id=self._progress.run)))
             for key, value in puts:
                 self._progress.put(key, value)
-        self._behind()
         return items
 
     def resume(self) -> list[Item]:

@@ -79,7 +79,8 @@ def outcome_of_error(
     `aborting`: an abort was asked for. `cancelled`: somebody cancelled the task that ran the handler.
     A cancellation that nobody asked for is an ordinary failure.
     """
-    stop = None if context is None or context.rare is None else context.rare.stop
+    rare = None if context is None else context.rare
+    stop = None if rare is None else rare.stop
     if isinstance(stop, DurationExceeded):
         return Failed(stop)
     if isinstance(error, asyncio.CancelledError):
@@ -90,7 +91,8 @@ def outcome_of_error(
         return Interrupted(error, fatal=True)
     if aborting and isinstance(error, Aborted):
         return Interrupted(error)
-    return Failed(error, aborted=aborting and context is not None and context.observed_abort)
+    observed = context is not None and (context.observed_abort or stop is not None)
+    return Failed(error, aborted=aborting and observed)
 
 
 def emissions_of(receiver: Receiver, output: Any) -> list[Emission]:

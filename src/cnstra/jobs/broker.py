@@ -31,12 +31,14 @@ class Capabilities:
     own_store: the broker brings a progress store.
     shared_rate_limit: a rate limit holds across all workers of the queue.
     priorities: jobs of a larger priority run first.
+    carries_progress: the job itself carries the wire form of the progress between attempts.
     """
 
     atomic_settlement: bool
     own_store: bool
     shared_rate_limit: bool
     priorities: bool
+    carries_progress: bool = False
 
 
 @dataclass(frozen=True, slots=True)

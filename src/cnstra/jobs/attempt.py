@@ -1,0 +1,251 @@
+"""One attempt at a job: from its delivery to its settlement."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cnstra.durable.io_thread import Mailbox
+from cnstra.durable.progress import error_to_wire
+from cnstra.durable.run import (
+    DurableOptions,
+    DurableRun,
+    Finished,
+    Outcome,
+    Quarantined,
+    Superseded,
+    Unfinished,
+)
+from cnstra.durable.store import Saved, Ticket
+from cnstra.engine.cns import CNS
+from cnstra.engine.tasks import FailedTask
+from cnstra.errors import (
+    CnstraError,
+    DoNotRetry,
+    Fenced,
+    JobCancelled,
+    LeaseLost,
+    RetryAfter,
+    StoreUnavailable,
+)
+from cnstra.jobs.envelope import signal_in
+from cnstra.jobs.queue import Queue
+from cnstra.jobs.retry import backoff_from_wire
+from cnstra.jobs.settlement import (
+    Completed,
+    DeadLettered,
+    Delivery,
+    Lost,
+    Requeued,
+    Retry,
+    Settlement,
+)
+
+logger = logging.getLogger("cnstra.jobs")
+
+LOAD_PAUSE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What to tell the broker, and the right to make it the run's last write in the same step."""
+
+    settlement: Settlement
+    ticket: Ticket | None
+
+
+class Attempt:
+    """A delivery, while this worker holds it. `handle` runs it; the rest steers it meanwhile."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        *,
+        queue: Queue,
+        cns: CNS,
+        options: DurableOptions,
+        mailbox: Mailbox,
+        expires: float,
+    ) -> None:
+        self.delivery = delivery
+        self.expires = expires
+        """When the lease runs out unless it is renewed, by the clock's `monotonic`."""
+        self._queue = queue
+        self._cns = cns
+        self._options = options
+        self._mailbox = mailbox
+        self._run: DurableRun | None = None
+        self._released: object = None
+        self._grace: float | None = None
+        self._cancelled = False
+        self._lost: BaseException | None = None
+
+    # --- the whole of it
+
+    async def handle(self) -> Settled:
+        """Run the job, or what is left of it. Never raises for what is wrong with the job itself."""
+        try:
+            signal = signal_in(self.delivery.job_id, self.delivery.data)
+            saved = self.delivery.saved or await self._load()
+            run = self._run = self._durable_run(saved)
+            self._catch_up(run)
+            outcome = await run.execute(signal)
+            return await self._settle(run, saved, outcome)
+        except (Fenced, LeaseLost):
+            return Settled(Lost(), None)
+        except Exception as error:
+            if not isinstance(error, CnstraError):
+                logger.exception(
+                    "Job %r broke its worker; it is dead-lettered.", self.delivery.job_id
+                )
+            return await self._refuse(error)
+
+    # --- what others ask of it, at any time
+
+    def release(self, reason: object, grace: float) -> None:
+        """Stop within `grace` seconds and give the job back, without using up an attempt."""
+        self._released, self._grace = reason, grace
+        if self._run is not None:
+            self._run.abort(reason, grace=grace)
+
+    def cancel(self) -> None:
+        """Stop and dead-letter the job: somebody has cancelled it."""
+        self._cancelled = True
+        if self._run is not None:
+            self._run.abort(JobCancelled())
+
+    def lose(self, error: BaseException) -> None:
+        """The lease is lost: stop, and write nothing more."""
+        self._lost = self._lost or error
+        if self._run is not None:
+            self._run.lose(error)
+
+    @property
+    def lost(self) -> BaseException | None:
+        """Why the job is no longer ours, if it is not."""
+        return self._lost
+
+    # --- its parts
+
+    async def _load(self) -> Saved:
+        store = self._queue.store
+        if store is None:
+            return Saved()
+        while True:
+            try:
+                return await self._queue.io.call(lambda: store.load(self.delivery.run))
+            except StoreUnavailable as error:
+                if self._lost is not None:
+                    raise LeaseLost(job_id=self.delivery.job_id) from error
+                logger.warning("Job %r waits for its store: %s", self.delivery.job_id, error)
+                await self._cns.clock.sleep(LOAD_PAUSE)
+
+    def _durable_run(self, saved: Saved) -> DurableRun:
+        return DurableRun(
+            self._cns,
+            self.delivery.run,
+            saved,
+            store=self._queue.store,
+            io=self._queue.io,
+            mailbox=self._mailbox,
+            options=self._options,
+            attempt=self.delivery.attempts_made + 1,
+            carried=self.delivery.progress,
+        )
+
+    def _catch_up(self, run: DurableRun) -> None:
+        """Pass on what was asked before there was a run to ask."""
+        if self._lost is not None:
+            run.lose(self._lost)
+        if self._cancelled:
+            run.abort(JobCancelled())
+        if self._released is not None:
+            run.abort(self._released, grace=self._grace)
+
+    async def _settle(self, run: DurableRun, saved: Saved, outcome: Outcome) -> Settled:
+        match outcome:
+            case Superseded(error):
+                logger.warning("Job %r is lost: %s", self.delivery.job_id, error)
+                return Settled(Lost(), None)
+            case Finished(result):
+                if self._at_once:
+                    return Settled(Completed(result), run.ticket())
+                if saved.result is None:
+                    await run.finish(result, self._queue.keep_results)
+                return Settled(Completed(result), None)
+            case Quarantined(error):
+                return await self._let_go(run, DeadLettered(error_to_wire(error), self._wire(run)))
+            case Unfinished(failed_tasks):
+                return await self._let_go(run, self._judge(run, failed_tasks, outcome.failures))
+
+    def _judge(
+        self, run: DurableRun, failed_tasks: Sequence[FailedTask], failures: Sequence[FailedTask]
+    ) -> Settlement:
+        """What becomes of a job whose run still owes something."""
+        progress = self._wire(run)
+        if self._cancelled:
+            return DeadLettered(error_to_wire(JobCancelled()), progress)
+        if not failures and self._released is not None:
+            return Requeued(progress)
+        errors = [one.error for one in failures or failed_tasks]
+        final = next((error for error in errors if isinstance(error, DoNotRetry)), None)
+        made = self.delivery.attempts_made + 1
+        if final is not None or made >= self.delivery.max_attempts:
+            return DeadLettered(error_to_wire(final or errors[0]), progress)
+        return Retry(self._pause(errors, made), progress, error_to_wire(errors[0]))
+
+    def _pause(self, errors: Sequence[BaseException], made: int) -> float:
+        asked = [error.delay for error in errors if isinstance(error, RetryAfter)]
+        if asked:
+            return max(asked)
+        try:
+            return backoff_from_wire(self.delivery.backoff).pause(made, self._cns.clock)
+        except Exception:
+            logger.exception(
+                "The backoff of job %r raised; it is retried in 1 s.", self.delivery.job_id
+            )
+            return 1.0
+
+    async def _refuse(self, error: Exception) -> Settled:
+        """Nothing of the job could be run."""
+        dead = DeadLettered(error_to_wire(error), self.delivery.progress)
+        if self._run is not None:
+            try:
+                return await self._let_go(self._run, dead)
+            except Fenced:
+                return Settled(Lost(), None)
+        saved, store = self.delivery.saved, self._queue.store
+        if saved is None or store is None or not self._at_once:
+            return Settled(dead, None)
+        return Settled(dead, Ticket(self.delivery.run, saved.epoch, saved.seq + 1))
+
+    async def _let_go(self, run: DurableRun, settlement: Settlement) -> Settled:
+        """Write the attempt's last changes; release the run, where the broker does not do that itself."""
+        if self._at_once:
+            await run.flush()
+            if run.lost is not None:
+                return Settled(Lost(), None)
+            return Settled(settlement, run.ticket())
+        await run.release()
+        return Settled(settlement, None)
+
+    @property
+    def _at_once(self) -> bool:
+        return self._queue.broker.capabilities.atomic_settlement
+
+    def _wire(self, run: DurableRun) -> bytes | None:
+        return run.wire() if self._queue.broker.capabilities.carries_progress else None
+
+
+def what_happens_next(settlement: Settlement) -> str:
+    """The end of a log line that begins with the job."""
+    match settlement:
+        case Completed():
+            return "is completed."
+        case Retry(delay, _, error):
+            return f"failed ({error['message']}): it is tried again in {delay:g} s."
+        case Requeued():
+            return "is given back: another worker goes on where it stands."
+        case DeadLettered(error, _):
+            return f"is dead-lettered ({error['message']}): redrive it to go on where it stands."
+        case Lost():
+            return "is another worker's by now: nothing is done about it here."

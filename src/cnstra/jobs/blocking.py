@@ -1,0 +1,28 @@
+"""The one bridge for callers without an event loop."""
+
+import asyncio
+from asyncio.events import _get_running_loop  # pyright: ignore
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from cnstra.errors import LoopIsRunning
+
+T = TypeVar("T")
+
+
+def blocking(awaitable: Awaitable[T]) -> T:
+    """Wait for it here, in a thread without a loop: a Django view, a script, a shell.
+
+    Raises `LoopIsRunning` inside an event loop.
+
+    >>> job = blocking(queue.enqueue(signal))
+    """
+    if _get_running_loop() is not None:
+        if asyncio.iscoroutine(awaitable):
+            awaitable.close()
+        raise LoopIsRunning(call="blocking()")
+
+    async def wait() -> T:
+        return await awaitable
+
+    return asyncio.run(wait())

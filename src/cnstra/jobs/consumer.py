@@ -1,0 +1,181 @@
+"""The worker's side of the I/O thread: leases jobs, keeps the leases, settles.
+
+All but `start`, `stop` and `settle` runs on the I/O thread, so a handler that blocks the worker's loop holds
+up none of it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from cnstra.durable.io_thread import Mailbox
+from cnstra.errors import (
+    BrokerUnavailable,
+    CnstraError,
+    Fenced,
+    LeaseLost,
+    StoreUnavailable,
+)
+from cnstra.jobs.attempt import Attempt, Settled, what_happens_next
+from cnstra.jobs.limits import RateLimit
+from cnstra.jobs.queue import Queue
+from cnstra.jobs.settlement import Delivery, Lost, Requeued
+
+logger = logging.getLogger("cnstra.jobs")
+
+LONGEST_WAIT = 0.5
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+RENEWALS_PER_LEASE = 3
+
+
+class Consumer:
+    """Leases jobs for one worker, up to its concurrency, and holds the leases until they are settled."""
+
+    def __init__(
+        self, queue: Queue, concurrency: int, lease: float, rate_limit: RateLimit | None
+    ) -> None:
+        self._queue = queue
+        self._broker = queue.broker
+        self._clock = queue.clock
+        self._concurrency = concurrency
+        self._lease = lease
+        self._rate_limit = rate_limit
+        self._held: dict[Attempt, None] = {}
+        self._stopping = False
+        self._until_idle = False
+
+    # --- on the worker's thread
+
+    def start(
+        self,
+        mailbox: Mailbox,
+        make: Callable[[Delivery, float], Attempt],
+        accept: Callable[[Sequence[Attempt]], None],
+        ended: Callable[[], None],
+        *,
+        until_idle: bool,
+    ) -> None:
+        """Begin to lease jobs: `accept` takes them, `ended` is called when none is held any more."""
+        self._mailbox, self._make, self._accept, self._ended = mailbox, make, accept, ended
+        self._until_idle = until_idle
+        self._stopping = False
+        self._freed = asyncio.Event()
+        self._queue.io.spawn(self._live)
+
+    def stop(self) -> None:
+        """Lease no more jobs. What is held stays so until it is settled."""
+        self._stopping = True
+        self._queue.io.post(self._freed.set)
+
+    def settle(self, attempt: Attempt, settled: Settled) -> None:
+        """Carry out what became of an attempt."""
+        self._queue.io.spawn(lambda: self._settle(attempt, settled))
+
+    # --- on the I/O thread
+
+    async def _live(self) -> None:
+        keeping = asyncio.ensure_future(self._keep_leases())
+        try:
+            await self._fetch()
+            while self._held:
+                self._freed.clear()
+                await self._freed.wait()
+        finally:
+            keeping.cancel()
+            self._mailbox.post(self._ended)
+
+    async def _fetch(self) -> None:
+        """Lease as many jobs as there are free slots, again and again."""
+        pause = FIRST_PAUSE
+        while not self._stopping:
+            free = self._concurrency - len(self._held)
+            if free <= 0:
+                self._freed.clear()
+                await self._freed.wait()
+                continue
+            try:
+                deliveries = await self._broker.receive(
+                    free, lease=self._lease, wait=LONGEST_WAIT, rate=self._rate_limit
+                )
+                pause = FIRST_PAUSE
+            except (BrokerUnavailable, StoreUnavailable) as error:
+                logger.warning("%s The worker asks again in %.2g s.", error, pause)
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                continue
+            if deliveries:
+                self._take(deliveries)
+            elif self._until_idle and await self._is_idle():
+                return
+
+    def _take(self, deliveries: Sequence[Delivery]) -> None:
+        expires = self._clock.monotonic() + self._lease
+        attempts = [self._make(delivery, expires) for delivery in deliveries]
+        self._held.update(dict.fromkeys(attempts))
+        self._mailbox.post(lambda: self._accept(attempts))
+
+    async def _is_idle(self) -> bool:
+        """Whether nothing is left to do: an empty queue, or a paused one that nobody works on."""
+        if self._held:
+            return False
+        try:
+            counts = await self._broker.counts()
+            due = counts["waiting"] + counts["delayed"]
+            return counts["active"] == 0 and (due == 0 or await self._broker.paused())
+        except BrokerUnavailable:
+            return False
+
+    async def _keep_leases(self) -> None:
+        """Renew what is held, three times a lease; tell those whose lease is lost, or job cancelled."""
+        while True:
+            await self._clock.sleep(self._lease / RENEWALS_PER_LEASE)
+            held = list(self._held)
+            if not held:
+                continue
+            try:
+                states = await self._broker.renew([one.delivery for one in held], self._lease)
+            except (BrokerUnavailable, StoreUnavailable) as error:
+                logger.warning("%s The leases of %d jobs wait to be renewed.", error, len(held))
+                self._give_up_expired(held)
+                continue
+            expires = self._clock.monotonic() + self._lease
+            for attempt, state in zip(held, states, strict=True):
+                if state == "lost":
+                    attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
+                    continue
+                attempt.expires = expires
+                if state == "cancelled":
+                    self._mailbox.post(attempt.cancel)
+
+    def _give_up_expired(self, held: Iterable[Attempt]) -> None:
+        now = self._clock.monotonic()
+        for attempt in held:
+            if now > attempt.expires:
+                attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
+
+    async def _settle(self, attempt: Attempt, settled: Settled) -> None:
+        """Tell the broker, again and again while it is away, until it knows or the lease is lost."""
+        job_id, pause = attempt.delivery.job_id, FIRST_PAUSE
+        settlement = settled.settlement
+        while not isinstance(settlement, Lost):
+            try:
+                await self._broker.settle(attempt.delivery, settlement, settled.ticket)
+                break
+            except (BrokerUnavailable, StoreUnavailable) as error:
+                if attempt.lost is not None:
+                    settlement = Lost()
+                    break
+                logger.warning("Job %r waits to be settled: %s", job_id, error)
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            except (LeaseLost, Fenced):
+                settlement = Lost()
+            except CnstraError:
+                logger.exception(
+                    "Job %r could not be settled; it is due again when its lease ends.", job_id
+                )
+                break
+        level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
+        logger.log(level, "Job %r %s", job_id, what_happens_next(settlement))
+        del self._held[attempt]
+        self._freed.set()

@@ -1,0 +1,86 @@
+"""A job, as whoever enqueued it sees it."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Protocol
+
+from cnstra.clock import seconds
+from cnstra.engine.payloads import decode_json
+from cnstra.errors import JobFailed
+from cnstra.jobs.broker import JobRecord, JobState
+
+LONGEST_WATCH = 5.0
+
+
+class QueueOfJob(Protocol):
+    """The part of a queue that its jobs use."""
+
+    async def record(self, job_id: str) -> JobRecord | None: ...
+
+    async def watch(self, timeout: float) -> None: ...
+
+    async def cancel(self, job_id: str) -> bool: ...
+
+    async def redrive(self, job_id: str) -> bool: ...
+
+
+class Job:
+    """A job of a queue. It holds no connection: ask it when you want to know.
+
+    new: whether this call of `enqueue` added it; `False` for a `job_id` that the queue already had.
+    """
+
+    __slots__ = ("_queue", "id", "new")
+
+    def __init__(self, queue: QueueOfJob, job_id: str, *, new: bool = False) -> None:
+        self._queue = queue
+        self.id = job_id
+        self.new = new
+
+    async def record(self) -> JobRecord | None:
+        """All that the broker holds of the job, or `None` once it is removed or expired."""
+        return await self._queue.record(self.id)
+
+    async def state(self) -> JobState | None:
+        """Where the job is now: waiting, delayed, active, completed or dead; `None` if it is gone."""
+        record = await self.record()
+        return None if record is None else record.state
+
+    async def result(self, timeout: float | timedelta | None = None) -> dict[str, Any]:
+        """Wait for the result: `{"results": [payloads of the worker's result collaterals]}`.
+
+        timeout: seconds, or a `timedelta`; `None` waits for ever.
+
+        Raises `TimeoutError` when it is not there in time, `JobFailed` when the job is dead or gone.
+        """
+        limit = None if timeout is None else seconds(timeout)
+        try:
+            async with asyncio.timeout(limit):
+                return await self._wait()
+        except TimeoutError as error:
+            raise TimeoutError(f"Job {self.id!r} has no result after {limit:g} s.") from error
+
+    async def cancel(self) -> bool:
+        """End the job: it goes to the dead letters. `False` if it is over or gone."""
+        return await self._queue.cancel(self.id)
+
+    async def redrive(self) -> bool:
+        """Put the dead job back, with all its attempts. `False` if it is not dead."""
+        return await self._queue.redrive(self.id)
+
+    async def _wait(self) -> dict[str, Any]:
+        while True:
+            record = await self.record()
+            if record is None:
+                reason = "the queue does not have it: it was removed, or has expired"
+                raise JobFailed(job_id=self.id, reason=reason, error=None)
+            if record.state == "completed":
+                return dict(decode_json(record.result or b"{}"))
+            if record.state == "dead":
+                error = dict(record.error or {})
+                reason = f"{error.get('name', 'Error')}: {error.get('message', '')}"
+                raise JobFailed(job_id=self.id, reason=reason, error=error)
+            await self._queue.watch(LONGEST_WATCH)
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id!r}>"

@@ -1,0 +1,308 @@
+"""A queue of jobs, for those who enqueue and those who look."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
+from cnstra.durable.adapters import adapter_for
+from cnstra.durable.io_thread import IOThread
+from cnstra.durable.progress import Progress
+from cnstra.durable.store import ProgressStore
+from cnstra.engine.signals import Signal
+from cnstra.errors import InvalidOption, QueueClosed, StoreRequired
+from cnstra.jobs.broker import Broker, Event, JobRecord, JobState, NewJob
+from cnstra.jobs.envelope import job_data
+from cnstra.jobs.job import Job
+from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
+
+T = TypeVar("T")
+
+KEEP_RESULTS = timedelta(days=7)
+EVENT_PAUSE = 1.0
+
+
+class Queue:
+    """The queue named `name` on the broker at `url`.
+
+    It connects with its first use and is an async context manager; close it when you are done. Its methods may
+    be awaited on any event loop: the broker's client lives on a thread of its own.
+
+    url: `sqlite:///file.db` (relative), `sqlite:////absolute/file.db`, `memory://name`, or that of another
+        adapter.
+    store: where progress is kept, on a broker that brings no store: a URL, a store, or `CNSTRA_STORE`.
+    keep_results: seconds, or a `timedelta`, for which completed jobs are kept.
+
+    >>> async with Queue("workflows", "sqlite:///workflows.db") as queue:
+    ...     job = await queue.enqueue(request.create_signal({"id": 100}), max_attempts=5)
+    ...     await job.result(timeout=30)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        store: str | ProgressStore | None = None,
+        keep_results: float | timedelta = KEEP_RESULTS,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if not name:
+            raise InvalidOption(option="name", value=name, remedy="name the queue")
+        self.name = name
+        self.url = url
+        self.clock = clock
+        self.keep_results = seconds(keep_results)
+        self.io = IOThread(f"cnstra-io {name}")
+        self.broker: Broker = adapter_for(url).broker(name, url, clock, self.keep_results)
+        self._own_store = _store_of(store, self.broker, clock)
+        self._opened: asyncio.Lock | None = None
+        self._is_open = False
+        self._closed = False
+
+    @property
+    def store(self) -> ProgressStore | None:
+        """Where the queue's runs keep their progress."""
+        return self._own_store or self.broker.store
+
+    # --- opening and closing
+
+    async def open(self) -> None:
+        """Connect, if that has not been done. Raises `BrokerUnavailable`, or what else is wrong."""
+        if self._closed:
+            raise QueueClosed(queue=self.name)
+        if not self._is_open:
+            await self.io.call(self._open)
+
+    async def close(self) -> None:
+        """Disconnect. Harmless when called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._is_open:
+            await self.io.call(self._disconnect)
+        self.io.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _open(self) -> None:
+        self._opened = self._opened or asyncio.Lock()
+        async with self._opened:
+            if not self._is_open:
+                await self.broker.open()
+                if self._own_store is not None:
+                    await self._own_store.open()
+                self._is_open = True
+
+    async def _disconnect(self) -> None:
+        if self._own_store is not None:
+            await self._own_store.close()
+        await self.broker.close()
+
+    async def _call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        await self.open()
+        return await self.io.call(work)
+
+    # --- enqueueing
+
+    async def enqueue(
+        self,
+        signal: Signal[Any] | Mapping[str, Any],
+        *,
+        max_attempts: int = 1,
+        backoff: Backoff | BackoffFunction | float | timedelta | None = None,
+        delay: float | timedelta | None = None,
+        run_at: datetime | float | None = None,
+        priority: int = 0,
+        job_id: str | None = None,
+    ) -> Job:
+        """Add a job that will run the signal.
+
+        max_attempts: how many attempts may fail before the job is dead-lettered.
+        backoff: the pause before a retry: `fixed(...)`, `exponential(...)`, seconds, or a function of the
+            number of failed attempts. None: at once.
+        delay, run_at: when the job is due: in so many seconds (or a `timedelta`), or at a time (aware
+            `datetime`, or seconds since the epoch).
+        priority: larger runs first.
+        job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
+
+        Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form.
+        """
+        options = self._options(max_attempts, backoff, delay, run_at, priority)
+        return (await self._add([self._new_job(signal, job_id, options)]))[0]
+
+    async def enqueue_many(
+        self,
+        signals: Iterable[Signal[Any] | Mapping[str, Any]],
+        *,
+        max_attempts: int = 1,
+        backoff: Backoff | BackoffFunction | float | timedelta | None = None,
+        delay: float | timedelta | None = None,
+        run_at: datetime | float | None = None,
+        priority: int = 0,
+    ) -> list[Job]:
+        """Add a job for each signal, all or none. The options are those of `enqueue`."""
+        options = self._options(max_attempts, backoff, delay, run_at, priority)
+        return await self._add([self._new_job(signal, None, options) for signal in signals])
+
+    async def _add(self, jobs: Sequence[NewJob]) -> list[Job]:
+        added = await self._call(lambda: self.broker.enqueue(jobs)) if jobs else []
+        return [Job(self, job.id, new=new) for job, new in zip(jobs, added, strict=True)]
+
+    def _new_job(
+        self,
+        signal: Signal[Any] | Mapping[str, Any],
+        job_id: str | None,
+        options: Mapping[str, Any],
+    ) -> NewJob:
+        run = self.clock.new_id()
+        return NewJob(id=job_id or run, data=job_data(signal, run), run=run, **options)
+
+    def _options(
+        self,
+        max_attempts: int,
+        backoff: Backoff | BackoffFunction | float | timedelta | None,
+        delay: float | timedelta | None,
+        run_at: datetime | float | None,
+        priority: int,
+    ) -> dict[str, Any]:
+        if max_attempts < 1:
+            raise InvalidOption(option="max_attempts", value=max_attempts, remedy="allow 1 or more")
+        if priority and not self.broker.capabilities.priorities:
+            remedy = "this broker has no priorities: use a queue for each"
+            raise InvalidOption(option="priority", value=priority, remedy=remedy)
+        pause = backoff_of(backoff)
+        return {
+            "max_attempts": max_attempts,
+            "backoff": None if pause is None else pause.to_wire(),
+            "run_at": self._due(delay, run_at),
+            "priority": priority,
+        }
+
+    def _due(
+        self, delay: float | timedelta | None, run_at: datetime | float | None
+    ) -> float | None:
+        if delay is not None and run_at is not None:
+            raise InvalidOption(
+                option="delay", value=delay, remedy="give delay or run_at, not both"
+            )
+        if delay is not None:
+            if seconds(delay) < 0:
+                raise InvalidOption(option="delay", value=delay, remedy="give seconds from now on")
+            return self.clock.time() + seconds(delay)
+        if isinstance(run_at, datetime):
+            if run_at.tzinfo is None:
+                remedy = "give an aware datetime, as datetime.now(UTC) is"
+                raise InvalidOption(option="run_at", value=run_at, remedy=remedy)
+            return run_at.timestamp()
+        return run_at
+
+    # --- looking
+
+    async def get(self, job_id: str) -> Job | None:
+        """The job of that id, or `None` if the queue does not hold it."""
+        return None if await self.record(job_id) is None else Job(self, job_id)
+
+    async def record(self, job_id: str) -> JobRecord | None:
+        """All that the broker holds of a job."""
+        return await self._call(lambda: self.broker.get(job_id))
+
+    async def jobs(
+        self, state: JobState | None = None, *, limit: int = 100, offset: int = 0
+    ) -> Sequence[JobRecord]:
+        """Jobs, newest first."""
+        return await self._call(lambda: self.broker.jobs(state, limit=limit, offset=offset))
+
+    async def counts(self) -> Mapping[JobState, int]:
+        """How many jobs are in each state."""
+        return await self._call(self.broker.counts)
+
+    async def progress(self, job_id: str) -> Progress | None:
+        """What is saved of the job's run: what it owes, its context values, its results so far."""
+        record = await self.record(job_id)
+        store = self.store
+        if record is None or store is None:
+            return None
+        saved = await self._call(lambda: store.peek(record.run))
+        return None if saved is None else Progress(record.run, saved.entries)
+
+    async def events(self, after: int | None = None) -> AsyncIterator[Event]:
+        """What happens in the queue, on all its workers: from now on, or after the event of that id."""
+        last = after
+        if last is None:
+            newest = await self._call(lambda: self.broker.events(None))
+            last = newest[-1].id if newest else 0
+        while True:
+            for event in await self._call(partial(self.broker.events, last)):
+                last = event.id
+                yield event
+            await self.watch(EVENT_PAUSE)
+
+    async def watch(self, timeout: float) -> None:
+        """Return when something may have changed, or after `timeout` seconds."""
+        await self._call(lambda: self.broker.watch(timeout))
+
+    # --- steering
+
+    async def pause(self) -> None:
+        """Hand out no more jobs, on any worker, until `resume`. Running ones go on."""
+        await self._call(self.broker.pause)
+
+    async def resume(self) -> None:
+        """Hand out jobs again."""
+        await self._call(self.broker.resume)
+
+    async def paused(self) -> bool:
+        """Whether the queue is paused."""
+        return await self._call(self.broker.paused)
+
+    async def cancel(self, job_id: str) -> bool:
+        """End a job: it goes to the dead letters, at once or when its worker hears of it."""
+        return await self._call(lambda: self.broker.cancel(job_id))
+
+    async def redrive(self, job_id: str) -> bool:
+        """Put a dead job back; it resumes where it stood. `False` if it is not dead."""
+        return await self._call(lambda: self.broker.redrive(job_id))
+
+    async def remove(self, job_id: str) -> bool:
+        """Drop a job that is not active, with all that is stored of it."""
+        return await self._call(lambda: self.broker.remove(job_id))
+
+    def require_store(self, what: str) -> ProgressStore:
+        """The store. Raises `StoreRequired`, naming what needs it."""
+        if self.store is None:
+            raise StoreRequired(what=what)
+        return self.store
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name!r} at {self.url}>"
+
+
+def _store_of(
+    store: str | ProgressStore | None, broker: Broker, clock: Clock
+) -> ProgressStore | None:
+    """The store that was asked for, on a broker that does not keep progress in its own steps."""
+    if broker.capabilities.atomic_settlement:
+        if store is not None:
+            remedy = "leave it out: this broker keeps the progress itself, in one step with the job"
+            raise InvalidOption(option="store", value=store, remedy=remedy)
+        return None
+    chosen = store or os.environ.get("CNSTRA_STORE")
+    if isinstance(chosen, str):
+        opened: ProgressStore = adapter_for(chosen).store(chosen, clock)
+        return opened
+    return chosen

@@ -1,0 +1,152 @@
+"""Takes jobs from a queue and runs them, until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from cnstra.clock import seconds
+from cnstra.durable.io_thread import Mailbox
+from cnstra.durable.journal import Durability
+from cnstra.durable.run import DEFAULT_CRASH_LIMIT, DurableOptions
+from cnstra.engine.cns import CNS
+from cnstra.engine.signals import Collateral
+from cnstra.engine.stimulation import DEFAULT_GRACE
+from cnstra.errors import InvalidOption
+from cnstra.jobs.attempt import Attempt
+from cnstra.jobs.consumer import Consumer
+from cnstra.jobs.limits import RateLimit
+from cnstra.jobs.queue import Queue
+from cnstra.jobs.settlement import Delivery
+
+logger = logging.getLogger("cnstra.jobs")
+
+DEFAULT_LEASE = 30.0
+SHUTDOWN = "the worker is shutting down"
+
+
+class Worker:
+    """Runs the jobs of `queue` on the graph `cns`.
+
+    concurrency: how many jobs run at once.
+    results: the collaterals whose payloads make up a job's result.
+    durability: when checkpoints are written: "exit", "behind" or "step".
+    rate_limit: how many jobs may start in a span of time, over all workers where the broker can.
+    lease: seconds that a job stays ours without a sign of life. It is renewed from a thread of its
+        own, so a handler may block the event loop for longer.
+    grace: seconds that running handlers have to finish when the worker is told to stop.
+    crash_limit: how often in a row the process may die while an activation runs before its job is parked;
+        `None`: for ever.
+
+    >>> worker = Worker(queue, cns, concurrency=8, results=[output])
+    >>> await worker.run()
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        cns: CNS,
+        *,
+        concurrency: int = 1,
+        results: Iterable[Collateral[Any] | str] = (),
+        durability: Durability = "behind",
+        rate_limit: RateLimit | None = None,
+        lease: float | timedelta = DEFAULT_LEASE,
+        grace: float | timedelta = DEFAULT_GRACE,
+        crash_limit: int | None = DEFAULT_CRASH_LIMIT,
+    ) -> None:
+        if concurrency < 1:
+            raise InvalidOption(option="concurrency", value=concurrency, remedy="allow 1 or more")
+        if seconds(lease) <= 0:
+            raise InvalidOption(option="lease", value=lease, remedy="give seconds above zero")
+        self.queue = queue
+        self.cns = cns
+        self._grace = seconds(grace)
+        self._options = DurableOptions.of(results, durability, self._grace, crash_limit)
+        if durability != "exit":
+            queue.require_store(f"durability={durability!r}")
+        if self._options.results:
+            queue.require_store("results=")
+        self._consumer = Consumer(queue, concurrency, seconds(lease), rate_limit)
+        self._tasks: dict[Attempt, asyncio.Task[None]] = {}
+        self._mailbox: Mailbox | None = None
+        self._stops = 0
+
+    async def run(self, *, until_idle: bool = False) -> None:
+        """Work until SIGTERM or SIGINT, then drain.
+
+        Running handlers have `grace` seconds to finish; a job that has not by then is given back where
+        it stands, without using up an attempt. A second signal does not wait for the grace. To cancel
+        this call drains likewise.
+
+        until_idle: return once no job is waiting, delayed or active.
+        """
+        await self.queue.open()
+        mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
+        over = asyncio.Event()
+        self._stops = 0
+        self._consumer.start(mailbox, self._make, self._accept, over.set, until_idle=until_idle)
+        with self._stopped_by_signals():
+            try:
+                await over.wait()
+            except asyncio.CancelledError:
+                self.stop()
+                await over.wait()
+                raise
+
+    def stop(self) -> None:
+        """Drain, as SIGTERM does; called a second time, faster. Call it on the worker's loop."""
+        self._stops += 1
+        logger.info("The worker stops: %d jobs have %g s to finish.", len(self._tasks), self._left)
+        self._consumer.stop()
+        for attempt in self._tasks:
+            attempt.release(SHUTDOWN, self._left)
+
+    @property
+    def _left(self) -> float:
+        """The grace of a job that is told to stop now."""
+        return self._grace if self._stops <= 1 else 0.0
+
+    def _make(self, delivery: Delivery, expires: float) -> Attempt:
+        assert self._mailbox is not None
+        return Attempt(
+            delivery,
+            queue=self.queue,
+            cns=self.cns,
+            options=self._options,
+            mailbox=self._mailbox,
+            expires=expires,
+        )
+
+    def _accept(self, attempts: Sequence[Attempt]) -> None:
+        """The consumer has leased these jobs for us."""
+        for attempt in attempts:
+            if self._stops:
+                attempt.release(SHUTDOWN, self._left)
+            self._tasks[attempt] = asyncio.ensure_future(self._process(attempt))
+
+    async def _process(self, attempt: Attempt) -> None:
+        settled = await attempt.handle()
+        del self._tasks[attempt]
+        self._consumer.settle(attempt, settled)
+
+    @contextmanager
+    def _stopped_by_signals(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT drain, where this thread may say so."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        for number in before:
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
