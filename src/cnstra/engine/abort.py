@@ -1,10 +1,13 @@
 """Asking a run to stop, and hearing of it."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 
 from cnstra.errors import Aborted
+
+logger = logging.getLogger("cnstra.engine")
 
 Remove = Callable[[], None]
 
@@ -80,7 +83,12 @@ class AbortSignal:
             self._set, self._reason = True, reason
             callbacks, self._callbacks = list(self._callbacks.values()), {}
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:
+                logger.exception(
+                    "A callback on an abort raised; the others are called all the same."
+                )
 
 
 class AbortController:

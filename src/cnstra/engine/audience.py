@@ -2,48 +2,61 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from cnstra.engine.tasks import Response
 from cnstra.errors import NoRunningLoop
 
 Listener = Callable[[Response], object]
 
+Ear = tuple[Listener, list[BaseException]]
+"""A listener, and where its errors are kept: with the run that it was given to."""
+
 
 class Audience:
-    """The listeners of one run. A listener that raises stops nothing; its error is kept."""
+    """The listeners of one run. A listener that raises stops nothing; its error is kept.
 
-    __slots__ = ("errors", "listeners", "waiting")
+    An inner run is heard by those who hear the run around it, too; what they raise is no concern of
+    the handler that started the inner run.
+    """
 
-    def __init__(self, listeners: tuple[Listener, ...]) -> None:
-        self.listeners = listeners
+    __slots__ = ("ears", "errors", "waiting")
+
+    def __init__(self, listeners: Iterable[Listener], around: "Audience | None" = None) -> None:
         self.errors: list[BaseException] = []
+        self.ears: list[Ear] = [(listener, self.errors) for listener in listeners]
+        if around is not None:
+            self.ears += around.ears
         self.waiting = 0
 
-    def tell(self, responses: Sequence[Response]) -> list[Awaitable[object]]:
+    def tell(self, responses: Sequence[Response]) -> "Sequence[Pending]":
         """Tell every listener of every response. Returns what they want to be waited for."""
-        awaitables: list[Awaitable[object]] = []
+        pending: list[Pending] = []
         for response in responses:
-            for listener in self.listeners:
+            for listener, errors in self.ears:
                 try:
                     heard = listener(response)
                 except Exception as error:
-                    self.errors.append(error)
+                    errors.append(error)
                 else:
                     if inspect.isawaitable(heard):
-                        awaitables.append(heard)
-        return awaitables
+                        pending.append((heard, errors))
+        return pending
 
-    async def wait_for(self, awaitables: Sequence[Awaitable[object]]) -> None:
+    async def wait_for(self, pending: "Sequence[Pending]") -> None:
         """Wait until all of them are through, whatever happens to the run."""
-        self.waiting += 1
+        awaitables = [awaitable for awaitable, _ in pending]
         results = await asyncio.gather(*awaitables, return_exceptions=True)
-        self.errors += [one for one in results if isinstance(one, BaseException)]
-        self.waiting -= 1
+        for (_, errors), result in zip(pending, results, strict=True):
+            if isinstance(result, BaseException):
+                errors.append(result)
 
-    def refuse(self, awaitables: Sequence[Awaitable[object]]) -> None:
+    def refuse(self, pending: "Sequence[Pending]") -> None:
         """Without an event loop nobody can be waited for."""
-        for awaitable in awaitables:
+        for awaitable, errors in pending:
             if inspect.iscoroutine(awaitable):
                 awaitable.close()
-        self.errors.append(NoRunningLoop(reason="An async listener"))
+            errors.append(NoRunningLoop(reason="An async listener"))
+
+
+Pending = tuple[Awaitable[object], list[BaseException]]

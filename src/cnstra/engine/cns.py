@@ -229,16 +229,20 @@ class CNS:
         self, on_response: Listener | None, outer: Context[Any] | None
     ) -> Audience | None:
         """Who hears the run: its own listener, then those of the run around it, or of the CNS."""
-        around = tuple(self._listeners.values()) if outer is None else outer.run.listeners
-        listeners = around if on_response is None else (on_response, *around)
+        own = () if on_response is None else (on_response,)
+        if outer is not None:
+            around = outer.run.audience
+            return Audience(own, around) if own or around is not None else None
+        listeners = (*own, *self._listeners.values())
         return Audience(listeners) if listeners else None
 
     def _stimulate(
         self, run: Stimulation, signals: Signals, abort_signal: AbortSignal | None
     ) -> Stimulation:
         entries = self.signals_of(signals)
+        self._require_loop_for_listeners(run)
         for signal in entries:
-            self._require_loop(run, signal.collateral_name)
+            self._require_loop(signal.collateral_name)
         emissions = self.emissions_of(entries)
         items: list[Item] = (
             [(target, signal, None, 1) for signal, targets in emissions for target in targets]
@@ -253,11 +257,12 @@ class CNS:
         receivers = [
             self.network.receiver(task.neuron_id, task.dendrite_collateral_name) for task in tasks
         ]
+        self._require_loop_for_listeners(run)
         for receiver in receivers:
             if receiver.is_async:
-                self._require_loop(run, receiver.collateral_name)
+                self._require_loop(receiver.collateral_name)
             for name in receiver.collateral_names:
-                self._require_loop(run, name)
+                self._require_loop(name)
         emissions = [
             (task.input, (receiver,)) for task, receiver in zip(tasks, receivers, strict=True)
         ]
@@ -278,7 +283,7 @@ class CNS:
         run.begin(items, entries, abort_signal)
         return run
 
-    def _require_loop(self, run: Stimulation, collateral_name: str) -> None:
+    def _require_loop(self, collateral_name: str) -> None:
         if _get_running_loop() is not None:
             return
         awaiting = self.network.first_awaiting(collateral_name)
@@ -289,8 +294,12 @@ class CNS:
                 f"{collateral_name!r},"
             )
             raise NoRunningLoop(reason=reason)
-        if any(inspect.iscoroutinefunction(listener) for listener in run.listeners):
-            raise NoRunningLoop(reason="An async listener")
+
+    def _require_loop_for_listeners(self, run: Stimulation) -> None:
+        ears = () if run.audience is None else run.audience.ears
+        if ears and _get_running_loop() is None:
+            if any(inspect.iscoroutinefunction(listener) for listener, _ in ears):
+                raise NoRunningLoop(reason="An async listener")
 
 
 class InnerCNS:

@@ -1,10 +1,11 @@
 """Who listens to what: the neurons, compiled for the hot loop."""
 
 import difflib
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cnstra.engine.gates import Gate, Gates
+from cnstra.engine.gates import Gate
 from cnstra.engine.neurons import Dendrite, Neuron
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.signals import Collateral
@@ -59,7 +60,6 @@ class Network:
     def __init__(self, neurons: Iterable[Neuron[Any, Any]]) -> None:
         self.neurons: dict[str, Neuron[Any, Any]] = {}
         self.collaterals: dict[str, Collateral[Any]] = {}
-        self.gates = Gates()
         for neuron in neurons:
             self._admit(neuron)
         self.receivers: dict[tuple[str, str], Receiver] = {}
@@ -132,8 +132,10 @@ class Network:
                 raise DuplicateName(kind="collateral", name=collateral.name)
 
     def _connect(self) -> None:
+        lock = threading.RLock()
         for neuron in self.neurons.values():
-            gate = self.gates.gate(neuron.name, neuron.concurrency) if neuron.concurrency else None
+            limit = neuron.concurrency
+            gate = Gate(neuron.name, limit, lock) if limit else None
             for dendrite in neuron.dendrites:
                 name = dendrite.collateral.name
                 receiver = Receiver(neuron, dendrite, gate)

@@ -1,0 +1,84 @@
+"""Where each activation of a run stands."""
+
+from collections import deque
+from typing import Any
+
+from cnstra.engine.context import Context
+from cnstra.engine.gates import Gate, Waiter
+from cnstra.engine.recorder import Item
+
+
+class Owed:
+    """An activation that ended without being done."""
+
+    __slots__ = ("aborted", "error", "item")
+
+    def __init__(self, item: Item, error: BaseException, aborted: bool) -> None:
+        self.item = item
+        self.error = error
+        self.aborted = aborted
+
+
+class Places:
+    """The activations of one run, each in its place.
+
+    The invariant kept with it: at any moment an activation stands in exactly one place, or it is
+    done and its successors stand in one. It moves between them in one synchronous step, whose
+    middle no listener, snapshot or other thread can see.
+
+    queue: the FIFO of what may start.
+    current: the one plain sync handler that runs.
+    running: what holds a slot of the run, each with the task that may be cancelled for it.
+    starting: of those, what waits for a checkpoint before its handler starts.
+    ready: of those, what starts before anything in the queue.
+    waiting: what stands in line, by its gate.
+    held: successors that a listener or a checkpoint holds back.
+    owed: what failed, or was interrupted.
+    """
+
+    __slots__ = ("current", "held", "owed", "queue", "ready", "running", "starting", "waiting")
+
+    def __init__(self) -> None:
+        self.queue: deque[Item] = deque()
+        self.current: Item | None = None
+        self.running: dict[Context[Any], Any] = {}
+        self.starting: dict[Context[Any], None] = {}
+        self.ready: list[Context[Any]] = []
+        self.waiting: dict[Gate, dict[Waiter, None]] = {}
+        self.held: dict[object, list[Item]] = {}
+        self.owed: list[Owed] = []
+
+    def line_up(self, waiter: Waiter) -> None:
+        """It waits in line at its gate."""
+        self.waiting.setdefault(waiter.gate, {})[waiter] = None
+
+    def step_out(self, waiter: Waiter) -> None:
+        """It waits no more."""
+        line = self.waiting[waiter.gate]
+        del line[waiter]
+        if not line:
+            del self.waiting[waiter.gate]
+
+    @property
+    def waiters(self) -> list[Waiter]:
+        """All that stands in line at a gate."""
+        return [waiter for line in self.waiting.values() for waiter in line]
+
+    def unstarted(self) -> list[Item]:
+        """What has not started, in the order in which it would."""
+        lined_up = [waiter.item for waiter in self.waiters]
+        held = [item for items in self.held.values() for item in items]
+        return [*lined_up, *held, *self.queue]
+
+    def all(self) -> list[Item]:
+        """All that the run owes."""
+        items = [one.item for one in self.owed]
+        if self.current is not None:
+            items.append(self.current)
+        items += [item_of(context) for context in self.running]
+        return items + self.unstarted()
+
+
+def item_of(context: Context[Any]) -> Item:
+    """The bare tuple of an activation."""
+    return context.receiver, context.signal, context.lineage, context.hops
