@@ -174,9 +174,7 @@ async def test_a_result_is_kept_as_long_as_was_said(place: Place, store: Progres
     assert await store.peek("forever") is not None
 
 
-async def test_a_run_whose_result_expired_begins_afresh(
-    place: Place, store: ProgressStore
-) -> None:
+async def test_a_run_whose_result_expired_begins_afresh(place: Place, store: ProgressStore) -> None:
     await store.load("r")
     await store.finish(Ticket("r", 1, 1), b"{}", keep=10.0)
     await place.clock.advance(10.0)
@@ -219,10 +217,7 @@ async def test_writes_that_overlap_all_land_or_are_refused_alone(store: Progress
         await store.load(f"r{run}")
 
     outcomes = await asyncio.gather(
-        *(
-            store.commit(Ticket(f"r{run}", 1 + run % 2, 1), Patch({"a": b"1"}))
-            for run in range(20)
-        ),
+        *(store.commit(Ticket(f"r{run}", 1 + run % 2, 1), Patch({"a": b"1"})) for run in range(20)),
         return_exceptions=True,
     )
 

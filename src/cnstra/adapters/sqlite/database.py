@@ -29,6 +29,22 @@ POLL = 0.015
 TICK = 0.001
 """The shortest wait: less may be nothing at all to a clock that counts in floats."""
 
+FAULTS_OF_THE_FILE = frozenset({
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOLFS,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+})  # fmt: skip
+"""What more attempts, or a person, may mend. All else is a mistake in this program."""
+
 
 class Write(Generic[T]):
     """A write that waits for its transaction."""
@@ -104,7 +120,7 @@ class Database:
                 try:
                     self._connection = await self._patiently(lambda: connect(self.location))
                 except (sqlite3.Error, OSError, Unsuitable) as error:
-                    raise self._told(unavailable, error) from error
+                    raise self._told(unavailable, error)  # noqa: B904
                 self._version = data_version(self._connection)
             self._users += 1
 
@@ -129,8 +145,8 @@ class Database:
         """What `operation` returns, all its statements seeing one state of the database."""
         try:
             return await self._patiently(lambda: self._read_now(operation))
-        except (sqlite3.DatabaseError, Unsuitable) as error:
-            raise self._told(unavailable, error) from error
+        except (sqlite3.Error, Unsuitable) as error:
+            raise self._told(unavailable, error)  # noqa: B904
 
     def write(
         self, operation: Operation[T], unavailable: Unavailable, *, rings: bool = False
@@ -253,11 +269,11 @@ class Database:
             write.future.set_exception(self._told(write.unavailable, error))
 
     def _told(self, unavailable: Unavailable, error: Exception) -> Exception:
-        """The error as a caller is told: what more attempts may mend is `unavailable`."""
-        if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.DataError):
-            return error
-        if isinstance(error, sqlite3.Error | OSError | Unsuitable):
-            return unavailable(url=self.location.url, reason=str(error))
+        """The error as a caller is told: what the file or its disk did is `unavailable`."""
+        if isinstance(error, OSError | Unsuitable) or _primary_code(error) in FAULTS_OF_THE_FILE:
+            told = unavailable(url=self.location.url, reason=str(error))
+            told.__cause__ = error
+            return told
         return error
 
     def _opened(self) -> sqlite3.Connection:
@@ -272,11 +288,13 @@ def data_version(connection: sqlite3.Connection) -> int:
     return version
 
 
+def _primary_code(error: Exception) -> int:
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF
+
+
 def _is_busy(error: Exception) -> bool:
-    return (
-        isinstance(error, sqlite3.OperationalError)
-        and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-    )
+    return _primary_code(error) == sqlite3.SQLITE_BUSY
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -58,13 +58,14 @@ def _inspect(path: Path) -> None:
     if not path.exists() or path.stat().st_size == 0:
         return
     uri = f"{path.as_uri()}?mode=ro&immutable=1"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
-        try:
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
             application, version = _identity(connection)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             raise NotOurDatabase(path=str(path), reason=str(error)) from error
+        # Another process may be writing it for the first time: its lock will tell.
+        return
     _check(path, application, version)
 
 

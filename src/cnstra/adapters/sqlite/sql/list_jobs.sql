@@ -2,7 +2,7 @@ SELECT id, state, rank, data, jobs.run, attempts_made, max_attempts, created_at,
     finished_at, coalesce(jobs.result, runs.result), error
 FROM jobs
 LEFT JOIN runs ON runs.run = jobs.run
-WHERE seq IN (
+WHERE jobs.seq IN (
     SELECT seq
     FROM jobs
     WHERE queue = :queue
@@ -10,4 +10,4 @@ WHERE seq IN (
     ORDER BY seq DESC
     LIMIT :limit OFFSET :offset
 )
-ORDER BY seq DESC
+ORDER BY jobs.seq DESC
