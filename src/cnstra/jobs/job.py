@@ -17,7 +17,7 @@ class QueueOfJob(Protocol):
 
     async def record(self, job_id: str) -> JobRecord | None: ...
 
-    async def watch(self, timeout: float) -> None: ...
+    async def watch(self, timeout: float, since: int | None = None) -> int: ...
 
     async def cancel(self, job_id: str) -> bool: ...
 
@@ -69,7 +69,9 @@ class Job:
         return await self._queue.redrive(self.id)
 
     async def _wait(self) -> dict[str, Any]:
+        seen = None
         while True:
+            seen = await self._queue.watch(0 if seen is None else LONGEST_WATCH, seen)
             record = await self.record()
             if record is None:
                 reason = "the queue does not have it: it was removed, or has expired"
@@ -79,8 +81,7 @@ class Job:
             if record.state == "dead":
                 error = dict(record.error or {})
                 reason = f"{error.get('name', 'Error')}: {error.get('message', '')}"
-                raise JobFailed(job_id=self.id, reason=reason, error=error)
-            await self._queue.watch(LONGEST_WATCH)
+                raise JobFailed(job_id=self.id, reason=reason.rstrip("."), error=error)
 
     def __repr__(self) -> str:
         return f"<Job {self.id!r}>"

@@ -242,7 +242,7 @@ class Queue:
 
     async def events(self, after: int | None = None) -> AsyncIterator[Event]:
         """What happens in the queue, on all its workers: from now on, or after the event of that id."""
-        last = after
+        last, seen = after, await self.watch(0)
         if last is None:
             newest = await self._call(lambda: self.broker.events(None))
             last = newest[-1].id if newest else 0
@@ -250,11 +250,14 @@ class Queue:
             for event in await self._call(partial(self.broker.events, last)):
                 last = event.id
                 yield event
-            await self.watch(EVENT_PAUSE)
+            seen = await self.watch(EVENT_PAUSE, seen)
 
-    async def watch(self, timeout: float) -> None:
-        """Return when something may have changed, or after `timeout` seconds."""
-        await self._call(lambda: self.broker.watch(timeout))
+    async def watch(self, timeout: float, since: int | None = None) -> int:
+        """Return when something may have changed, or after `timeout` seconds.
+
+        What it returns marks that moment: pass it back as `since` to miss nothing in between.
+        """
+        return await self._call(lambda: self.broker.watch(timeout, since))
 
     # --- steering
 
