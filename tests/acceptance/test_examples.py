@@ -1,0 +1,128 @@
+"""The examples, run as a user runs them, on both adapters."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return "memory://examples" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.db"
+
+
+def run(name: str, *arguments: str, cwd: Path, warns: str = "") -> list[str]:
+    """The lines that an example prints. It may log nothing but what `warns` says."""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert all(warns and warns in line for line in ended.stderr.splitlines()), ended.stderr
+    return ended.stdout.splitlines()
+
+
+def test_a_worker_makes_each_job_a_run(url: str, tmp_path: Path) -> None:
+    assert run("basic_worker", url, cwd=tmp_path) == [
+        "importing user 41",
+        "heard Signal('imported', {'user_id': '41'})",
+        "the job is waiting",
+        "importing user 42",
+        "the job is completed: {'results': [{'user_id': '42'}]}",
+    ]
+
+
+def test_a_retry_goes_on_with_step_2_and_keeps_the_context(url: str, tmp_path: Path) -> None:
+    assert run("retry_with_context", url, cwd=tmp_path) == [
+        "step 1 runs",
+        "step 2 runs",
+        "interrupted: waiting, 0 attempts used up",
+        "step 2 runs",
+        "step 3 runs",
+        "context of step1: {'executed': ['step1-100']}",
+        "context of step2: {'executed': ['step2-100']}",
+        "context of step3: {'executed': ['step3-100']}",
+        "result: {'results': [{'result': 'Final: 100'}]}",
+    ]
+
+
+def test_a_retry_by_hand_does_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "progress.json"
+
+    lines = run("retry_by_hand", str(file), cwd=tmp_path)
+
+    assert [line for line in lines if not line.startswith("failed")] == [
+        "step 1 runs",
+        "step 2 runs",
+        "step 2 is interrupted",
+        "step 2 runs",
+        "step 3 runs",
+        "context of step1: {'executed': ['step1-100']}",
+        "context of step2: {'executed': ['step2-100']}",
+        "context of step3: {'executed': ['step3-100']}",
+        "results: ['Final: 100']",
+    ]
+    saved = json.loads(file.read_text())
+    (failed,) = saved["failedTasks"]
+    assert saved["context"] == {"step1": {"executed": ["step1-100"]}}
+    assert failed["aborted"] is True
+    assert failed["task"]["neuronId"] == "step2"
+    assert failed["task"]["input"] == {"collateralName": "step1Out", "payload": {"id": 100}}
+
+
+def test_a_blob_stays_inside_its_transaction(url: str, tmp_path: Path) -> None:
+    warning = "The context of neuron 'transaction' (dict) has no JSON form"
+
+    assert run("transaction_neuron", url, cwd=tmp_path, warns=warning) == [
+        "42: 14 bytes are processed",
+        "43: nothing is processed, this is no picture",
+        "completed: {'results': [{'user_id': '42', 'success': True}]}",
+        "completed: {'results': [{'user_id': '43', 'success': False}]}",
+    ]
+
+
+def test_a_retry_runs_only_the_branch_that_failed(url: str, tmp_path: Path) -> None:
+    assert run("fan_out_and_join", url, cwd=tmp_path) == [
+        "chapter 1 is counted",
+        "chapter 2 is counted",
+        "chapter 3 cannot be read just now",
+        "chapter 4 is counted",
+        "chapter 3 is counted",
+        "failed attempts: 1",
+        "result: {'results': [{'chapters': 4, 'words': 11}]}",
+    ]
+
+
+def test_a_durable_run_lives_inside_another_worker(url: str, tmp_path: Path) -> None:
+    assert run("inside_another_worker", url, cwd=tmp_path) == [
+        "reserve the goods",
+        "the bank is closed",
+        "the runner will call again: the bank is closed",
+        "charge the card",
+        "result: {'results': [{'order_id': 'A-7', 'paid': True}]}",
+        "again: {'results': [{'order_id': 'A-7', 'paid': True}]}",
+    ]
+
+
+def test_an_effect_whose_answer_is_lost_happens_once(url: str, tmp_path: Path) -> None:
+    assert run("idempotent_effect", url, cwd=tmp_path) == [
+        "attempt 1: pay 500 cents",
+        "attempt 2: pay 500 cents",
+        "the bank had 2 requests, and 500 cents",
+        "result: {'results': [{'balance': 500}]}",
+    ]
+
+
+def test_every_example_is_run_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+
+    assert [path.name for path in EXAMPLES.glob("*.py") if f'run("{path.stem}"' not in here] == []
+
+
+@pytest.mark.parametrize("example", ["basic_worker", "retry_by_hand"])
+def test_an_example_needs_no_argument(example: str, tmp_path: Path) -> None:
+    assert run(example, cwd=tmp_path)
