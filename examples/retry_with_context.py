@@ -106,9 +106,7 @@ async def main(url: str) -> None:
 
         record = await job.record()
         assert record is not None
-        print(
-            f"interrupted: the job is {record.state}, {record.attempts_made} attempts are used up"
-        )
+        print(f"interrupted: {record.state}, {record.attempts_made} attempts used up")
 
         # The new version starts, and goes on where the job stands.
         remote.hangs = False
