@@ -6,7 +6,7 @@ that the next write holds all that came since, even while a handler blocks the r
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal
 
@@ -14,7 +14,7 @@ from cnstra.clock import Clock
 from cnstra.durable.io_thread import IOThread, Mailbox
 from cnstra.durable.progress import Progress
 from cnstra.durable.store import Patch, ProgressStore, Ticket
-from cnstra.errors import Fenced, StoreError, StoreUnavailable
+from cnstra.errors import Fenced, StoreUnavailable
 
 logger = logging.getLogger("cnstra.durable")
 
@@ -23,6 +23,9 @@ Durability = Literal["exit", "behind", "step"]
 before successors start."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+
+
+Write = Callable[[ProgressStore, Ticket], Awaitable[None]]
 
 
 class Journal:
@@ -66,11 +69,14 @@ class Journal:
 
     def when_landed(self, callback: Callable[[], None]) -> None:
         """Write, and call back on the run's loop once all that has changed by now has landed."""
-        if self._store is None or self.lost is not None:
+        if self._store is None:
             self._mailbox.post(callback)
             return
         self._barriers.append((self._progress.version, callback))
-        self.write()
+        if self.lost is None:
+            self.write()
+        else:  # not before the run has heard of it: it must start nothing more
+            self._mailbox.post(self._tell_lost)
 
     async def flush(self) -> None:
         """Wait until all that has changed has landed, or the run is lost."""
@@ -92,8 +98,15 @@ class Journal:
     async def last_write(self, patch: Patch) -> None:
         """Flush, then write `patch` as the last one. Raises `Fenced` where the run is lost."""
         await self.flush()
+        await self._write_last(lambda store, ticket: store.commit(ticket, patch))
+
+    async def finish(self, result: bytes, keep: float | None) -> None:
+        """Replace the progress by the result. Nothing may be in flight: `settle` first. Raises `Fenced`."""
+        await self._write_last(lambda store, ticket: store.finish(ticket, result, keep))
+
+    async def _write_last(self, write: Write) -> None:
         if self._store is not None:
-            await self._io.call(lambda: self._land(patch))
+            await self._io.call(lambda: self._land(write))
         if self.lost is not None:
             raise self.lost
 
@@ -105,7 +118,10 @@ class Journal:
         return Ticket(self._progress.run, self._epoch, self._seq + 1)
 
     def lose(self, error: BaseException) -> None:
-        """The run is another worker's now. Callable on any thread, more than once."""
+        """Nothing more can be written: the run is another worker's now, or the store refuses it.
+
+        Callable on any thread, more than once.
+        """
         if self.lost is None:
             self.lost = error
             self._mailbox.post(self._tell_lost)
@@ -122,26 +138,28 @@ class Journal:
             self._wanted = False
             patch, version = self._progress.take()
             if patch:
-                await self._land(patch)
+                await self._land(partial(_commit, patch))
             if self.lost is None:
                 self._mailbox.post(partial(self._reach, version))
         self._writing = False
         if self._wanted and self.lost is None:
             self._start()
 
-    async def _land(self, patch: Patch) -> None:
-        """Commit, again and again while the store is away, until it lands or the lease is lost."""
+    async def _land(self, write: Write) -> None:
+        """Write, again and again while the store is away, until it lands or the lease is lost."""
         store, pause = self._store, FIRST_PAUSE
         assert store is not None
         ticket = self.ticket()
         while self.lost is None:
             try:
-                await store.commit(ticket, patch)
+                await write(store, ticket)
             except StoreUnavailable as error:
                 logger.warning("%s Next try in %.2g s.", error, pause)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
-            except (Fenced, StoreError) as error:
+            except Exception as error:
+                if not isinstance(error, Fenced):
+                    logger.exception("Run %s cannot be written down: it ends.", ticket.run)
                 self.lose(error)
             else:
                 self._seq = ticket.seq
@@ -163,3 +181,7 @@ class Journal:
         barriers, self._barriers = self._barriers, []
         for _, callback in barriers:
             callback()
+
+
+async def _commit(patch: Patch, store: ProgressStore, ticket: Ticket) -> None:
+    await store.commit(ticket, patch)

@@ -35,7 +35,7 @@ class Lineage(NamedTuple):
 
 def root(run: str) -> Lineage:
     """What the first activations of a run descend from."""
-    return Lineage(_hash(b"run", run.encode()), (), 0, 0)
+    return Lineage(_hash(b"run", _bytes(run)), (), 0, 0)
 
 
 def inner_root(outer: Lineage, index: int) -> Lineage:
@@ -45,14 +45,14 @@ def inner_root(outer: Lineage, index: int) -> Lineage:
 
 def emission_key(parent: Lineage, collateral: str, position: int, own_key: str | None) -> bytes:
     """The key of one emitted signal: by its position, or by the key that the handler gave it."""
-    place = b"#%d" % position if own_key is None else b"=" + own_key.encode()
-    return _hash(parent.key, collateral.encode(), place)
+    place = b"#%d" % position if own_key is None else b"=" + _bytes(own_key)
+    return _hash(parent.key, _bytes(collateral), place)
 
 
 def child(parent: Lineage, emission: bytes, neuron: str, branch: int, number: int) -> Lineage:
     """The lineage of an activation by that emission, the `branch`-th activation of its commit."""
     return Lineage(
-        _hash(emission, neuron.encode()), follow(parent.path, branch), parent.depth + 1, number
+        _hash(emission, _bytes(neuron)), follow(parent.path, branch), parent.depth + 1, number
     )
 
 
@@ -109,6 +109,10 @@ def _shorten(path: list[tuple[int, int]], by: int) -> None:
         del path[0]
     else:
         path[0] = (branch, times - by)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _hash(*parts: bytes) -> bytes:

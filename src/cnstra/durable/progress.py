@@ -156,6 +156,13 @@ class Progress:
             patch, self._patch, self._fresh = self._patch, Patch(), set()
             return patch, self.version
 
+    def unsaved(self) -> "Progress":
+        """Itself, with every entry to be written: it came from elsewhere, and its store has none."""
+        self._patch.puts.update(self.entries)
+        self._fresh.update(self.entries)
+        self.version += 1
+        return self
+
     # --- what the entries say
 
     @property
@@ -198,9 +205,12 @@ class Progress:
 
     def check(self) -> None:
         """Raise `ProgressUnreadable` or `ProgressTooNew` unless every entry can be read."""
+        if not self.started:
+            raise ProgressUnreadable(run=self.run, reason=f"it has no entry {META!r}")
         self.meta()
         for key, task in self.tasks():
             self._path(task.path)
+            self._key(key)
             self.error(key)
             self.start(key)
         self.results()
@@ -221,6 +231,12 @@ class Progress:
             return path_from_text(text)
         except ValueError as error:
             raise ProgressUnreadable(run=self.run, reason=f"path {text!r}") from error
+
+    def _key(self, text: str) -> bytes:
+        try:
+            return bytes.fromhex(text)
+        except ValueError as error:
+            raise ProgressUnreadable(run=self.run, reason=f"key {text!r}") from error
 
     def _json(self, key: str, value: bytes) -> Any:
         try:
@@ -260,8 +276,9 @@ def to_wire(progress: Progress) -> bytes:
 def from_wire(run: str, wire: bytes) -> Progress | None:
     """The progress that `to_wire` wrote, or that a worker of the seed's listing saved.
 
-    `None` for what is no progress at all: a number, a text, somebody else's object. Raises
-    `ProgressTooNew`, and `ProgressUnreadable` for one that is broken.
+    `None` for what is no progress at all: a number, a text, somebody else's object; one of another
+    writer that owes nothing, as a run that is not over owes something. Raises `ProgressTooNew`, and
+    `ProgressUnreadable` for one that is broken.
     """
     try:
         fields = decode_json(wire)
@@ -274,6 +291,8 @@ def from_wire(run: str, wire: bytes) -> Progress | None:
     if not isinstance(tasks, list):
         return None
     ours: Any = known.get("cnstra")
+    if ours is None and not tasks:
+        return None
     try:
         entries = _foreign_entries(run, known, tasks) if ours is None else {}
         if ours is not None:
@@ -288,7 +307,7 @@ def from_wire(run: str, wire: bytes) -> Progress | None:
             }
         context = known.get("context") or {}
         entries |= {f"c/{name}": encode_json(value) for name, value in context.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ProgressUnreadable(run=run, reason=reason) from error
     return Progress(run, entries)
@@ -320,7 +339,8 @@ def _failed_task_to_wire(
 
 
 def _error_entry(failed: Mapping[str, Any]) -> bytes:
-    error = failed.get("error") or {}
+    found: Any = failed.get("error") or {}
+    error = cast(Mapping[str, Any], found if isinstance(found, dict) else {"message": found})
     return encode_json(
         ErrorEntry(
             str(error.get("message", "")),

@@ -1,6 +1,7 @@
 """What a durable run writes down of each commit."""
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -26,10 +27,10 @@ from cnstra.durable.progress import (
 )
 from cnstra.engine.context import Frozen
 from cnstra.engine.network import Network
-from cnstra.engine.payloads import encode_json
+from cnstra.engine.payloads import PayloadCodec, encode_json
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.engine.signals import Signal
-from cnstra.errors import DuplicateKey
+from cnstra.errors import CnstraError, DuplicateKey, InvalidOption, NotSerializable
 
 _encode = msgspec.json.Encoder().encode
 
@@ -69,7 +70,7 @@ class Lineages:
     def _descend(self, parent: Lineage, emissions: Sequence[Emission], hops: int) -> list[Item]:
         items: list[Item] = []
         for position, (signal, targets) in enumerate(emissions):
-            emission = emission_key(parent, signal.collateral_name, position, signal.key)
+            emission = _emission_key(parent, signal, position)
             for target in targets:
                 lineage = child(parent, emission, target.neuron_name, len(items), 0)
                 items.append((target, signal, lineage, hops))
@@ -210,8 +211,8 @@ class Recording:
             if not targets and not is_result:
                 continue
             codec = self._network.collaterals[name].codec
-            data = codec.encode(signal.payload)
-            emission = emission_key(parent, name, position, signal.key)
+            data = _encoded(codec, signal.payload)
+            emission = _emission_key(parent, signal, position)
             if emission in seen:
                 raise DuplicateKey(collateral=name, key=signal.key)
             seen.add(emission)
@@ -235,3 +236,21 @@ class Recording:
                 puts.append((f"t/{lineage.text}", _encode(task)))
                 items.append((target, Signal(name, codec.decode(data), signal.key), lineage, hops))
         return items, puts, results
+
+
+def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
+    """The payload as JSON. Whatever its own code raises on the way, it fails its activation alone."""
+    try:
+        return codec.encode(payload)
+    except CnstraError:
+        raise
+    except Exception as error:
+        raise NotSerializable(collateral=codec.name, reason=repr(error)) from error
+
+
+def _emission_key(parent: Lineage, signal: Signal[Any], position: int) -> bytes:
+    own_key: object = signal.key
+    if own_key is not None and not isinstance(own_key, str):
+        remedy = "the key of a signal is a text: str(...) it"
+        raise InvalidOption(option="key", value=own_key, remedy=remedy)
+    return emission_key(parent, signal.collateral_name, position, own_key)

@@ -125,8 +125,6 @@ class DurableRun:
         self._id = run_id
         self._options = options
         self._attempt = attempt
-        self._store = store
-        self._io = io
         self._saved = saved
         self._on_response = on_response
         self._controller = AbortController()
@@ -146,9 +144,9 @@ class DurableRun:
     def _restore(self, carried: bytes | None) -> Progress:
         """The store's progress; where it has none, the one that came with the job."""
         if not self._saved.entries and carried is not None:
-            progress = from_wire(self._id, carried)
-            if progress is not None:
-                return progress
+            found = from_wire(self._id, carried)
+            if found is not None:
+                return found.unsaved()
         return Progress(self._id, self._saved.entries)
 
     # --- the attempt
@@ -162,7 +160,7 @@ class DurableRun:
         if self._saved.result is not None:
             return Finished(self._saved.result)
         recording = self._recording()
-        if self.progress.started:
+        if self.progress.entries:
             self.progress.check()
             items, entries = recording.resume(), []
         else:
@@ -194,9 +192,7 @@ class DurableRun:
 
     async def finish(self, result: bytes, keep: float | None) -> None:
         """Write the final state. Raises `Fenced`."""
-        store, ticket = self._store, self._journal.ticket()
-        if store is not None:
-            await self._io.call(lambda: store.finish(ticket, result, keep))
+        await self._journal.finish(result, keep)
 
     async def release(self) -> None:
         """Write the attempt's last changes, and let go of the run. Raises `Fenced`."""
@@ -275,15 +271,15 @@ class DurableRun:
         """
         owed = [key for key, _ in self.progress.tasks()]
         marks = {key: mark for key in owed if (mark := self.progress.start(key)) is not None}
-        if not self._saved.held:
-            recording.suspect(marks)
-            return
-        running = [key for key, mark in marks.items() if mark.running] or owed
+        running = [key for key, mark in marks.items() if mark.running]
+        charged = (running or owed) if self._saved.held else ()
         with self.progress:
-            for key in running:
-                crashes = marks[key].crashes + 1 if key in marks else 1
-                self.progress.put(f"s/{key}", encode_json(StartEntry(crashes, False)))
-        recording.suspect(owed)
+            for key in {*running, *charged}:
+                crashes = marks[key].crashes if key in marks else 0
+                self.progress.put(
+                    f"s/{key}", encode_json(StartEntry(crashes + (key in charged), False))
+                )
+        recording.suspect(owed if self._saved.held else marks)
 
     def _poison(self) -> Quarantined | None:
         """Whether an activation has killed the process as often as it may."""

@@ -14,6 +14,7 @@ from cnstra.durable.run import (
     DurableOptions,
     DurableRun,
     Finished,
+    Outcome,
     Quarantined,
     Superseded,
     Unfinished,
@@ -59,10 +60,12 @@ async def run_durably(
     >>> await run_durably(cns, signal, key=task.id, store="sqlite:///progress.db", results=[output])
     """
     options = DurableOptions.of(results, durability, grace, crash_limit)
+    for name in options.results:
+        cns.network.require(name)
     io = IOThread("cnstra-run")
     progress_store = adapter_for(store).store(store, cns.clock) if isinstance(store, str) else store
-    await io.call(progress_store.open)
     try:
+        await io.call(progress_store.open)
         saved = await io.call(lambda: progress_store.load(key))
         run = DurableRun(
             cns,
@@ -77,7 +80,7 @@ async def run_durably(
         )
         remove = abort_signal.add_callback(run.abort) if abort_signal else None
         try:
-            outcome = await run.execute(signal)
+            outcome = await _see_through(run, signal)
         except BaseException:
             await run.release()
             raise
@@ -105,3 +108,14 @@ async def run_durably(
     finally:
         await io.call(progress_store.close)
         io.close()
+
+
+async def _see_through(run: DurableRun, signal: Signals) -> Outcome:
+    """Run to the end. A caller who is cancelled aborts the run, and leaves once it has ended."""
+    running = asyncio.ensure_future(run.execute(signal))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError as cancelled:
+        run.abort(cancelled)
+        await asyncio.wait({running})
+        raise

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cnstra.durable.io_thread import Mailbox
@@ -29,7 +30,7 @@ from cnstra.errors import (
 )
 from cnstra.jobs.envelope import signal_in
 from cnstra.jobs.queue import Queue
-from cnstra.jobs.retry import backoff_from_wire
+from cnstra.jobs.retry import MAX_DELAY, backoff_from_wire
 from cnstra.jobs.settlement import (
     Completed,
     DeadLettered,
@@ -86,6 +87,8 @@ class Attempt:
         try:
             signal = signal_in(self.delivery.job_id, self.delivery.data)
             saved = self.delivery.saved or await self._load()
+            if saved is None:
+                return Settled(Requeued(self.delivery.progress), None)
             run = self._run = self._durable_run(saved)
             self._catch_up(run)
             outcome = await run.execute(signal)
@@ -126,7 +129,8 @@ class Attempt:
 
     # --- its parts
 
-    async def _load(self) -> Saved:
+    async def _load(self) -> Saved | None:
+        """The run, once its store answers; `None` if the worker was told to stop before it did."""
         store = self._queue.store
         if store is None:
             return Saved()
@@ -136,6 +140,10 @@ class Attempt:
             except StoreUnavailable as error:
                 if self._lost is not None:
                     raise LeaseLost(job_id=self.delivery.job_id) from error
+                if self._cancelled:
+                    raise JobCancelled from error
+                if self._released is not None:
+                    return None
                 logger.warning("Job %r waits for its store: %s", self.delivery.job_id, error)
                 await self._cns.clock.sleep(LOAD_PAUSE)
 
@@ -164,13 +172,13 @@ class Attempt:
     async def _settle(self, run: DurableRun, saved: Saved, outcome: Outcome) -> Settled:
         match outcome:
             case Superseded(error):
-                logger.warning("Job %r is lost: %s", self.delivery.job_id, error)
-                return Settled(Lost(), None)
+                return self._cut_off(run, error)
+            case Finished(result) if saved.result is not None:
+                return Settled(Completed(result), None)
+            case Finished(result) if self._at_once:
+                return Settled(Completed(result), run.ticket())
             case Finished(result):
-                if self._at_once:
-                    return Settled(Completed(result), run.ticket())
-                if saved.result is None:
-                    await run.finish(result, self._queue.keep_results)
+                await run.finish(result, self._queue.keep_results)
                 return Settled(Completed(result), None)
             case Quarantined(error):
                 return await self._let_go(run, DeadLettered(error_to_wire(error), self._wire(run)))
@@ -196,7 +204,7 @@ class Attempt:
     def _pause(self, errors: Sequence[BaseException], made: int) -> float:
         asked = [error.delay for error in errors if isinstance(error, RetryAfter)]
         if asked:
-            return max(asked)
+            return min(max(0.0, *asked), MAX_DELAY)
         try:
             return backoff_from_wire(self.delivery.backoff).pause(made, self._cns.clock)
         except Exception:
@@ -209,10 +217,7 @@ class Attempt:
         """Nothing of the job could be run."""
         dead = DeadLettered(error_to_wire(error), self.delivery.progress)
         if self._run is not None:
-            try:
-                return await self._let_go(self._run, dead)
-            except Fenced:
-                return Settled(Lost(), None)
+            return await self._let_go(self._run, dead)
         saved, store = self.delivery.saved, self._queue.store
         if saved is None or store is None or not self._at_once:
             return Settled(dead, None)
@@ -220,13 +225,22 @@ class Attempt:
 
     async def _let_go(self, run: DurableRun, settlement: Settlement) -> Settled:
         """Write the attempt's last changes; release the run, where the broker does not do that itself."""
-        if self._at_once:
+        if not self._at_once:
+            with suppress(Exception):  # which `run.lost` tells too
+                await run.release()
+        else:
             await run.flush()
-            if run.lost is not None:
-                return Settled(Lost(), None)
-            return Settled(settlement, run.ticket())
-        await run.release()
-        return Settled(settlement, None)
+        if run.lost is not None:
+            return self._cut_off(run, run.lost)
+        return Settled(settlement, run.ticket() if self._at_once else None)
+
+    def _cut_off(self, run: DurableRun, error: BaseException) -> Settled:
+        """Nothing more of the run can be written: it is another worker's, or its store refuses it."""
+        if isinstance(error, Fenced | LeaseLost):
+            logger.warning("Job %r is lost: %s", self.delivery.job_id, error)
+            return Settled(Lost(), None)
+        dead = DeadLettered(error_to_wire(error), self._wire(run))
+        return Settled(dead, run.ticket() if self._at_once else None)
 
     @property
     def _at_once(self) -> bool:

@@ -9,17 +9,20 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from cnstra.durable.io_thread import Mailbox
-from cnstra.errors import (
-    BrokerUnavailable,
-    CnstraError,
-    Fenced,
-    LeaseLost,
-    StoreUnavailable,
-)
+from cnstra.durable.progress import error_to_wire
+from cnstra.errors import BrokerUnavailable, Fenced, LeaseLost, StoreUnavailable
 from cnstra.jobs.attempt import Attempt, Settled, what_happens_next
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.queue import Queue
-from cnstra.jobs.settlement import Delivery, Lost, Requeued
+from cnstra.jobs.settlement import (
+    Completed,
+    DeadLettered,
+    Delivery,
+    Lost,
+    Requeued,
+    Retry,
+    Settlement,
+)
 
 logger = logging.getLogger("cnstra.jobs")
 
@@ -98,8 +101,10 @@ class Consumer:
                     free, lease=self._lease, wait=LONGEST_WAIT, rate=self._rate_limit
                 )
                 pause = FIRST_PAUSE
-            except (BrokerUnavailable, StoreUnavailable) as error:
-                logger.warning("%s The worker asks again in %.2g s.", error, pause)
+            except Exception as error:
+                logger.warning(
+                    "%s The worker asks again in %.2g s.", error, pause, exc_info=_unusual(error)
+                )
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
@@ -122,7 +127,7 @@ class Consumer:
             counts = await self._broker.counts()
             due = counts["waiting"] + counts["delayed"]
             return counts["active"] == 0 and (due == 0 or await self._broker.paused())
-        except BrokerUnavailable:
+        except Exception:
             return False
 
     async def _keep_leases(self) -> None:
@@ -134,8 +139,13 @@ class Consumer:
                 continue
             try:
                 states = await self._broker.renew([one.delivery for one in held], self._lease)
-            except (BrokerUnavailable, StoreUnavailable) as error:
-                logger.warning("%s The leases of %d jobs wait to be renewed.", error, len(held))
+            except Exception as error:
+                logger.warning(
+                    "%s The leases of %d jobs wait to be renewed.",
+                    error,
+                    len(held),
+                    exc_info=_unusual(error),
+                )
                 self._give_up_expired(held)
                 continue
             expires = self._clock.monotonic() + self._lease
@@ -154,9 +164,12 @@ class Consumer:
                 attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
 
     async def _settle(self, attempt: Attempt, settled: Settled) -> None:
-        """Tell the broker, again and again while it is away, until it knows or the lease is lost."""
+        """Tell the broker, again and again while it is away, until it knows or the lease is lost.
+
+        What it refuses for good (a result that is too large, say) is dead-lettered with that reason.
+        """
         job_id, pause = attempt.delivery.job_id, FIRST_PAUSE
-        settlement = settled.settlement
+        settlement: Settlement = settled.settlement
         while not isinstance(settlement, Lost):
             try:
                 await self._broker.settle(attempt.delivery, settlement, settled.ticket)
@@ -170,12 +183,26 @@ class Consumer:
                 pause = min(pause * 2, LONGEST_PAUSE)
             except (LeaseLost, Fenced):
                 settlement = Lost()
-            except CnstraError:
-                logger.exception(
-                    "Job %r could not be settled; it is due again when its lease ends.", job_id
-                )
-                break
+            except Exception as error:
+                logger.exception("Job %r cannot be settled so: %s", job_id, settlement)
+                settlement = _instead(settlement, error)
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
         logger.log(level, "Job %r %s", job_id, what_happens_next(settlement))
         del self._held[attempt]
         self._freed.set()
+
+
+def _instead(refused: Settlement, error: Exception) -> Settlement:
+    """What to try when the broker refuses a settlement: in the end, the lease runs out by itself."""
+    match refused:
+        case Completed() | DeadLettered(_, bytes()):
+            return DeadLettered(error_to_wire(error), None)
+        case Retry(_, progress, _) | Requeued(progress, _):
+            return DeadLettered(error_to_wire(error), progress)
+        case DeadLettered() | Lost():
+            return Lost()
+
+
+def _unusual(error: Exception) -> Exception | None:
+    """The error, if it is none of those that pass by themselves, and so has a story to tell."""
+    return None if isinstance(error, BrokerUnavailable | StoreUnavailable) else error

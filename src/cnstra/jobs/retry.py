@@ -1,5 +1,6 @@
 """How long to wait before a failed job is tried again."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,9 +33,14 @@ class Backoff:
         """Seconds until the attempt after `failures` failed ones."""
         if self.kind == "custom":
             return _checked(self.name, _functions[self.name](failures))
-        growth = 1.0 if self.kind == "fixed" else self.factor ** min(failures - 1, 1000)
-        pause = min(self.delay * growth, self.maximum)
+        pause = min(self.delay * self._growth(failures), self.maximum)
         return pause - pause * self.jitter * clock.random() if self.jitter else pause
+
+    def _growth(self, failures: int) -> float:
+        try:
+            return 1.0 if self.kind == "fixed" else self.factor ** (failures - 1)
+        except OverflowError:
+            return sys.float_info.max
 
     def to_wire(self) -> dict[str, Any]:
         """As it travels with the job."""

@@ -42,6 +42,8 @@ class Worker:
     crash_limit: how often in a row the process may die while an activation runs before its job is parked;
         `None`: for ever.
 
+    Raises `UnknownCollateral` for a result that the graph does not have.
+
     >>> worker = Worker(queue, cns, concurrency=8, results=[output])
     >>> await worker.run()
     """
@@ -67,6 +69,8 @@ class Worker:
         self.cns = cns
         self._grace = seconds(grace)
         self._options = DurableOptions.of(results, durability, self._grace, crash_limit)
+        for name in self._options.results:
+            cns.network.require(name)
         if durability != "exit":
             queue.require_store(f"durability={durability!r}")
         if self._options.results:
@@ -81,7 +85,7 @@ class Worker:
 
         Running handlers have `grace` seconds to finish; a job that has not by then is given back where
         it stands, without using up an attempt. A second signal does not wait for the grace. To cancel
-        this call drains likewise.
+        this call drains likewise, and to cancel it again is a second signal.
 
         until_idle: return once no job is waiting, delayed or active.
         """
@@ -91,12 +95,18 @@ class Worker:
         self._stops = 0
         self._consumer.start(mailbox, self._make, self._accept, over.set, until_idle=until_idle)
         with self._stopped_by_signals():
+            await self._see_through(over)
+
+    async def _see_through(self, over: asyncio.Event) -> None:
+        cancelled: asyncio.CancelledError | None = None
+        while not over.is_set():
             try:
                 await over.wait()
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as error:
+                cancelled = error
                 self.stop()
-                await over.wait()
-                raise
+        if cancelled is not None:
+            raise cancelled
 
     def stop(self) -> None:
         """Drain, as SIGTERM does; called a second time, faster. Call it on the worker's loop."""
@@ -149,4 +159,4 @@ class Worker:
         finally:
             for number, handler in before.items():
                 loop.remove_signal_handler(number)
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -262,7 +262,8 @@ class Database:
             await self.clock.sleep(self._a_moment())
 
     def _a_moment(self) -> float:
-        return TICK + self.clock.random() * 0.008
+        """How long to wait for a lock: about as long as a commit takes, and never in step."""
+        return (0.5 + 2.0 * self.clock.random()) * TICK
 
     def _give_up(self, batch: list[Write[Any]], error: Exception) -> None:
         for write in batch:

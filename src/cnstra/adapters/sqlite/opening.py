@@ -17,7 +17,6 @@ APPLICATION_ID = 0x436E5374  # "CnSt"
 SCHEMA_VERSION = 1
 
 OLDEST_SQLITE = (3, 35)
-BUSY_TIMEOUT = 0.004
 CACHE_KIB = 16_384
 LARGEST_IDLE_LOG = 64 * 1024 * 1024
 
@@ -37,7 +36,7 @@ def connect(location: Location) -> sqlite3.Connection:
     _inspect(location.path)
     connection = sqlite3.connect(
         location.path,
-        timeout=BUSY_TIMEOUT,
+        timeout=0,  # a lock is waited for by the event loop, not by a blocked thread
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
