@@ -64,3 +64,11 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     place = Place(request.param, urls[request.param]())
     yield place
     await place.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a queue that no other test uses."""
+    if request.param == "memory":
+        return f"memory://{uuid4().hex}"
+    return f"sqlite:///{tmp_path}/jobs.db?synchronous=normal"
