@@ -91,6 +91,8 @@ def outcome_of_error(
         return Interrupted(error, fatal=True)
     if aborting and isinstance(error, Aborted):
         return Interrupted(error)
+    if rare is not None and any(run.interrupted_from_outside for run in rare.inner_runs):
+        return Interrupted(error)
     observed = context is not None and (context.observed_abort or stop is not None)
     return Failed(error, aborted=aborting and observed)
 
