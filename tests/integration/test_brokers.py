@@ -253,6 +253,19 @@ async def test_a_receiver_that_waits_in_vain_returns_in_time(place: Place, broke
     assert await asyncio.wait_for(receiving, 1.0) == []
 
 
+async def test_closing_ends_a_wait(broker: Broker) -> None:
+    receiving = asyncio.create_task(take(broker, wait=60.0))
+    watching = asyncio.create_task(broker.watch(60.0))
+    await settled()
+
+    await broker.close()
+    await settled()
+
+    with pytest.raises(BrokerUnavailable, match="closed"):
+        await asyncio.wait_for(receiving, 1.0)
+    await asyncio.wait_for(watching, 1.0)
+
+
 async def test_a_cancelled_receiver_keeps_no_job(broker: Broker) -> None:
     for turns in range(8):
         await broker.enqueue([job(f"j{turns}")])
@@ -321,12 +334,28 @@ async def test_a_lease_that_ran_out_is_due_again(place: Place, broker: Broker) -
     await settle(broker, heir, DONE)
 
 
+async def test_a_lease_that_ran_out_is_lost_even_if_nobody_has_the_job_yet(
+    place: Place, broker: Broker
+) -> None:
+    await broker.enqueue([job("a")])
+    zombie = await take_one(broker)
+    await broker.enqueue([job("urgent", priority=1)])
+    await place.clock.advance(30.0)
+    assert ids(await take(broker, 1)) == ["urgent"]
+
+    assert await broker.renew([zombie], 30.0) == ["lost"]
+    with pytest.raises(LeaseLost):
+        await settle(broker, zombie, DONE)
+
+    assert (await record(broker, "a")).state == "waiting"
+
+
 async def test_a_renewed_lease_lasts(place: Place, broker: Broker) -> None:
     await broker.enqueue([job("a")])
     delivery = await take_one(broker)
     for _ in range(4):
         await place.clock.advance(20.0)
-        assert await broker.renew([delivery], 30.0) == ["kept"]
+        assert await broker.renew([delivery, delivery], 30.0) == ["kept", "kept"]
 
     assert await take(broker) == []
     await place.clock.advance(30.0)
@@ -690,6 +719,8 @@ async def test_a_redriven_job_has_all_attempts_and_its_progress(broker: Broker) 
     waiting = await record(broker, "a")
     assert (waiting.state, waiting.attempts_made, waiting.error) == ("waiting", 0, None)
     assert waiting.finished_at is None
+    with pytest.raises(LeaseLost):
+        await settle(broker, delivery, OVER)
     again = await take_one(broker)
     del progress["s/crashes"]
     assert again.saved == Saved(epoch=2, seq=2, entries=progress)

@@ -27,6 +27,7 @@ from cnstra.errors import (
     StoreUnavailable,
 )
 from cnstra.jobs.broker import NewJob
+from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Completed, Delivery
 from tests.integration.conftest import Place
 from tests.manual_clock import settled
@@ -493,6 +494,73 @@ async def test_a_receiver_in_another_process_is_waited_for_in_real_time(
 
     assert [type(each) for each in await receiving] == [Delivery]
     assert loop.time() - sent_at < 1.0
+
+
+@pytest.mark.parametrize("why", ["nothing", "a delay", "a rate", "a pause"])
+async def test_a_receiver_that_waits_takes_no_lock(
+    sqlite_file: Place, connections: list[sqlite3.Connection], why: str
+) -> None:
+    broker, rate = await sqlite_file.broker(), RateLimit(1, per=100.0)
+    if why == "a delay":
+        await broker.enqueue([NewJob("a", b"", "r", run_at=sqlite_file.clock.time() + 100.0)])
+    if why == "a rate":
+        await broker.enqueue([job("a"), job("b")])
+        await broker.receive(1, lease=1000.0, wait=0.0, rate=rate)
+    if why == "a pause":
+        await broker.enqueue([job("a")])
+        await broker.pause()
+    statements: list[str] = []
+    connections[-1].set_trace_callback(statements.append)
+
+    receiving = asyncio.create_task(broker.receive(1, lease=30.0, wait=500.0, rate=rate))
+    for _ in range(20):
+        await sqlite_file.clock.advance(1.0)
+
+    assert not receiving.done()
+    assert statements.count("BEGIN IMMEDIATE") == 1
+    receiving.cancel()
+    await settled()
+
+
+async def test_a_job_leaves_one_copy_of_its_result_and_then_nothing(
+    sqlite_file: Place, other: sqlite3.Connection
+) -> None:
+    broker = await sqlite_file.broker(keep=10.0)
+    assert broker.store is not None
+    await broker.enqueue([job("a")])
+    (delivery,) = await broker.receive(1, lease=30.0, wait=0.0, rate=None)
+    await broker.store.commit(Ticket(delivery.run, 1, 1), Patch({"k": b"1"}))
+    await broker.settle(delivery, DONE, Ticket(delivery.run, 1, 2))
+    assert rows(other) == {"jobs": 1, "runs": 1, "progress": 0}
+    assert other.execute("SELECT result FROM jobs").fetchall() == [(None,)]
+
+    await sqlite_file.clock.advance(10.0)
+    await broker.receive(1, lease=30.0, wait=0.0, rate=None)
+
+    assert rows(other) == {"jobs": 0, "runs": 0, "progress": 0}
+
+
+async def test_nothing_stays_of_what_was_removed(
+    sqlite_file: Place, other: sqlite3.Connection
+) -> None:
+    broker = await sqlite_file.broker()
+    assert broker.store is not None
+    await broker.enqueue([job("a")])
+    for run in ("run of a", "alone"):
+        await broker.store.load(run)
+        await broker.store.commit(Ticket(run, 1, 1), Patch({"k": b"1"}))
+
+    await broker.remove("a")
+    await broker.store.forget("alone")
+
+    assert rows(other) == {"jobs": 0, "runs": 0, "progress": 0}
+
+
+def rows(connection: sqlite3.Connection) -> dict[str, int]:
+    tables = ("jobs", "runs", "progress")
+    return {
+        table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables
+    }
 
 
 @pytest.mark.parametrize(

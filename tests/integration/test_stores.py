@@ -155,6 +155,8 @@ async def test_a_finish_can_be_repeated_and_not_written_over(store: ProgressStor
     with pytest.raises(Fenced):
         await store.commit(Ticket("r", 1, 2), Patch({"a": b"late"}))
     with pytest.raises(Fenced):
+        await store.commit(Ticket("r", 1, 2), Patch({"a": b"late"}, release=True))
+    with pytest.raises(Fenced):
         await store.finish(Ticket("r", 1, 2), b"late", keep=None)
 
     assert await store.peek("r") == Saved(epoch=1, seq=1, result=b"first")
@@ -177,6 +179,7 @@ async def test_a_result_is_kept_as_long_as_was_said(place: Place, store: Progres
 async def test_a_run_whose_result_expired_begins_afresh(place: Place, store: ProgressStore) -> None:
     await store.load("r")
     await store.finish(Ticket("r", 1, 1), b"{}", keep=10.0)
+    await store.load("r")
     await place.clock.advance(10.0)
 
     saved = await store.load("r")

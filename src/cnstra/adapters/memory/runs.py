@@ -39,7 +39,6 @@ class Runs:
         if run.is_expired(now):
             run.result = run.expires_at = None
             held = False
-        run.released = run.epoch
         run.epoch += 1
         return run.saved(held=held)
 
