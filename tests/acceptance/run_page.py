@@ -1,7 +1,7 @@
 """Run the Python blocks of one Markdown page, in order, in one namespace: `run_page.py PAGE`.
 
-A block may await at its top level, as in `python -m asyncio`. One that begins with `# name.py` can be
-imported by those after it. Tracebacks point at lines of the page.
+A block may await at its top level, as in `python -m asyncio`. One that begins with `# name.py` can
+be imported by those after it. Tracebacks point at lines of the page.
 """
 
 import ast

@@ -2,13 +2,17 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from cnstra import errors
+from cnstra.cli.app import app
 from tests.acceptance.run_page import python_blocks
 
 ROOT = Path(__file__).parents[2]
@@ -67,16 +71,77 @@ def test_every_page_can_be_reached() -> None:
     assert [page.name for page in PAGES[1:] if page.resolve() not in linked] == []
 
 
+@each_page
+def test_the_command_lines_of_a_page_are_understood(page: Path) -> None:
+    told = re.findall(r"^\$ cnstra (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [line for line in told if not is_understood(shlex.split(line))] == []
+
+
+def test_the_page_of_the_command_line_tells_of_every_command() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+    assert [name for name in commands() if f"$ cnstra {name}" not in page] == []
+
+
+def test_the_quickstart_survives_its_kill(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    (tmp_path / "app.py").write_text(next(iter(python_blocks(ROOT / "docs" / "quickstart.md")))[1])
+
+    with start_app(tmp_path) as first:
+        assert first.stdout is not None
+        assert [first.stdout.readline() for _ in range(2)] == ["price\n", "render\n"]
+        first.kill()
+    with start_app(tmp_path) as second:
+        lines, _ = second.communicate(timeout=60)
+
+    assert lines.splitlines()[0] == "render"
+    assert f"$ python app.py\n{lines}```" in page
+
+
 def test_the_page_of_errors_has_the_tree() -> None:
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
-    told = re.findall(r"^(?:\| )?(?: *)`?(\w+)`? \| ", page, re.MULTILINE)
-    known = {
-        name
-        for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, errors.CnstraError)
-    }
+    told = [line.split(" also")[0].rstrip() for line in fenced(page, "text")]
 
-    assert set(told) - {"error"} == known
+    assert told == tree(errors.CnstraError)
+
+
+def tree(kind: type[errors.CnstraError], depth: int = 0) -> list[str]:
+    """The names of an error and of those below it in `cnstra.errors`, each two spaces deeper."""
+    below = [one for one in kind.__subclasses__() if one.__module__ == errors.__name__]
+    deeper = [line for one in below for line in tree(one, depth + 1)]
+    return ["  " * depth + kind.__name__, *deeper]
+
+
+def fenced(page: str, language: str) -> list[str]:
+    """The lines of the page's one block in that language."""
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return block.splitlines()
+
+
+def start_app(folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "app.py"], cwd=folder, stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+
+
+def commands(group: Any = None, prefix: str = "") -> dict[str, Any]:
+    """Every command, as in "jobs list"."""
+    found: dict[str, Any] = {}
+    for name, command in (group or get_command(app)).commands.items():
+        is_group = hasattr(command, "commands")
+        found |= commands(command, f"{name} ") if is_group else {prefix + name: command}
+    return found
+
+
+def is_understood(words: list[str]) -> bool:
+    """Whether it is a command that there is, with options that it has."""
+    known = commands()
+    name = next((name for name in known if words[: len(name.split())] == name.split()), None)
+    if name is None:
+        return words == ["--help"]
+    options = {one for parameter in known[name].params for one in parameter.opts}
+    return {word for word in words if word.startswith("--")} <= options
 
 
 def prose(page: Path) -> str:
