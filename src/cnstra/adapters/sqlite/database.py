@@ -183,8 +183,8 @@ class Database:
         """Wait until `bell` rings, or until `seconds` have passed."""
         ends_at = self.clock.monotonic() + seconds
         while not bell.is_set() and (left := ends_at - self.clock.monotonic()) > 0:
-            await pause(self.clock, max(min(POLL, left), TICK), bell)
-            await self.listen(unavailable)
+            if not await pause(self.clock, max(min(POLL, left), TICK), bell):
+                await self.listen(unavailable)
 
     # --- transactions
 
