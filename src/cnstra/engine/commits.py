@@ -15,7 +15,7 @@ from cnstra.engine.outcomes import (
     outcome_of_error,
     outcome_of_return,
 )
-from cnstra.engine.places import Owed
+from cnstra.engine.places import Holder, Owed, Turn, item_of
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.engine.run import UNLIMITED, Run
 from cnstra.engine.signals import Signal
@@ -136,26 +136,30 @@ def _conclude_later(run: Run, item: Item, context: Context[Any], output: Any) ->
     run.places.running[context] = run.spawn(later())
 
 
-async def ended_in_task(
-    run: Run, context: Context[Any], task: "asyncio.Task[None]", output: Any
-) -> None:
+async def ended_in_task(run: Run, holder: Holder, task: "asyncio.Task[None]", output: Any) -> None:
     """The coroutine handler returned; nothing cancels the task for its sake from here on."""
-    run.places.running[context] = None
-    if context.rare is not None:
-        await _settle_rare(context, task)
-    item = context.receiver, context.signal, context.lineage, context.hops
-    returned(run, item, context, output)
+    context = await _out_of_reach(run, holder, task)
+    returned(run, item_of(holder), context, output)
 
 
 async def failed_in_task(
-    run: Run, context: Context[Any], task: "asyncio.Task[None]", error: BaseException
+    run: Run, holder: Holder, task: "asyncio.Task[None]", error: BaseException
 ) -> None:
     """The coroutine handler raised."""
-    run.places.running[context] = None
-    if context.rare is not None:
+    context = await _out_of_reach(run, holder, task)
+    raised(run, item_of(holder), context, error, cancelled=task.cancelling() > 0)
+
+
+async def _out_of_reach(
+    run: Run, holder: Holder, task: "asyncio.Task[None]"
+) -> Context[Any] | None:
+    context = holder.context if isinstance(holder, Turn) else holder
+    run.places.running[holder] = None
+    if context is not None and context.rare is not None:
         await _settle_rare(context, task)
-    item = context.receiver, context.signal, context.lineage, context.hops
-    raised(run, item, context, error, cancelled=task.cancelling() > 0)
+    if context is not holder:
+        del run.places.running[holder]
+    return context
 
 
 async def _settle_rare(context: Context[Any], task: "asyncio.Task[None]") -> None:
@@ -180,6 +184,8 @@ def let_go(run: Run, context: Context[Any] | None) -> None:
     run.places.current = None
     if context is not None:
         vacate(run, context)
+    elif run.places.waiting:
+        _offer_slots(run)
 
 
 def vacate(run: Run, context: Context[Any]) -> None:
@@ -190,9 +196,15 @@ def vacate(run: Run, context: Context[Any]) -> None:
     gate = context.receiver.gate
     if gate is not None and id(context) in gate.holders:
         gate.release(context)
-    if places.waiting and run.slots != UNLIMITED:
-        for lined_up_at in list(places.waiting):
-            lined_up_at.offer()
+    if places.waiting:
+        _offer_slots(run)
+
+
+def _offer_slots(run: Run) -> None:
+    """A slot is free: whoever stands in line for want of one may have a permit now."""
+    if run.slots != UNLIMITED:
+        for gate in list(run.places.waiting):
+            gate.offer()
 
 
 def deliver(run: Run, items: list[Item], said: Sequence[Said], barrier: Barrier | None) -> None:

@@ -164,5 +164,5 @@ def _waits_inside(holder: Any) -> Iterator[Waiter]:
     for run in holder.rare.inner_runs if holder.rare else ():
         if not run.done:
             yield from run.places.waiters
-            for context in run.places.running:
+            for context in run.places.contexts:
                 yield from _waits_inside(context)

@@ -17,6 +17,8 @@ class Receiver:
 
     routes: for each collateral on the neuron's axon, who receives it.
     plain: a handler that nothing holds back: no gate, thread, deadline or checkpoint.
+    plain_arity: the arity of a sync handler that is plain; 0 for any other.
+    plain_coroutine: a coroutine handler that is plain.
     """
 
     __slots__ = (
@@ -32,6 +34,8 @@ class Receiver:
         "max_duration",
         "neuron_name",
         "plain",
+        "plain_arity",
+        "plain_coroutine",
         "routes",
     )
 
@@ -48,6 +52,8 @@ class Receiver:
         self.checkpoint = neuron.checkpoint
         self.gate = gate
         self.plain = not (self.gate or self.in_thread or self.max_duration or self.checkpoint)
+        self.plain_arity = self.arity if self.plain and not self.is_async else 0
+        self.plain_coroutine = self.is_async and self.plain
         self.routes: dict[str, tuple[Receiver, ...]] = {}
 
     def __repr__(self) -> str:

@@ -19,6 +19,23 @@ class Owed:
         self.aborted = aborted
 
 
+class Turn:
+    """The plain activation that a strand runs just now; the strand uses it for one after another.
+
+    context: made when the handler takes one, or somebody needs it.
+    """
+
+    __slots__ = ("context", "item")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.context: Context[Any] | None = None
+
+
+Holder = Context[Any] | Turn
+"""What holds a slot of a run."""
+
+
 class Places:
     """The activations of one run, each in its place.
 
@@ -41,7 +58,7 @@ class Places:
     def __init__(self) -> None:
         self.queue: deque[Item] = deque()
         self.current: Item | None = None
-        self.running: dict[Context[Any], Any] = {}
+        self.running: dict[Holder, Any] = {}
         self.starting: dict[Context[Any], None] = {}
         self.ready: list[Context[Any]] = []
         self.waiting: dict[Gate, dict[Waiter, None]] = {}
@@ -64,6 +81,12 @@ class Places:
         """All that stands in line at a gate."""
         return [waiter for line in self.waiting.values() for waiter in line]
 
+    @property
+    def contexts(self) -> list[Context[Any]]:
+        """Of what runs, what has a context."""
+        found = [one.context if isinstance(one, Turn) else one for one in self.running]
+        return [one for one in found if one is not None]
+
     def unstarted(self) -> list[Item]:
         """What has not started, in the order in which it would."""
         lined_up = [waiter.item for waiter in self.waiters]
@@ -75,10 +98,14 @@ class Places:
         items = [one.item for one in self.owed]
         if self.current is not None:
             items.append(self.current)
-        items += [item_of(context) for context in self.running]
+        items += [item_of(holder) for holder in self.running]
         return items + self.unstarted()
 
 
-def item_of(context: Context[Any]) -> Item:
+def item_of(holder: Holder) -> Item:
     """The bare tuple of an activation."""
+    return holder.item if isinstance(holder, Turn) else _tuple_of(holder)
+
+
+def _tuple_of(context: Context[Any]) -> Item:
     return context.receiver, context.signal, context.lineage, context.hops

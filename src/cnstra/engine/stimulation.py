@@ -38,6 +38,24 @@ class Host(Protocol):
         ...
 
 
+class Unnoticed:
+    """The errors of a run that is over and at which nobody has looked."""
+
+    __slots__ = ("errors", "run_id")
+
+    def __init__(self, run_id: str, errors: list[BaseException]) -> None:
+        self.run_id = run_id
+        self.errors = errors
+
+    def __del__(self) -> None:
+        if self.errors:
+            logger.error(
+                "Run %s failed and nobody looked: %r. Await it, or read run.failed_tasks.",
+                self.run_id,
+                self.errors,
+            )
+
+
 class Stimulation:
     """One run of a network, started by `stimulate` or `activate`. Await it to see it through.
 
@@ -47,8 +65,6 @@ class Stimulation:
     # What a run rarely needs stands here, so that a tiny run need not set it up.
     attempt = 1
     done = False
-    closing = False
-    spare = False
     looking = False
     grace = DEFAULT_GRACE
     slots = UNLIMITED
@@ -59,45 +75,25 @@ class Stimulation:
     wake: threading.Event | None = None
     interrupted_from_outside = False
     """The abort of the activation around this inner run came before it had done all it owed."""
-    _id: str | None = None
-    _store: ContextStore | None = None
-    _noticed = False
+    _unnoticed: Unnoticed | None = None
     _aborted_by_outer = False
     _abort_signal: AbortSignal | None = None
     _removes: tuple[Remove, ...] = ()
     _waiting: tuple[asyncio.Future[None], ...] = ()
     _grace_timer: asyncio.Task[Any] | None = None
 
-    def __init__(self, host: Host) -> None:
+    def __init__(
+        self, host: Host, stimulation_id: str | None = None, store: ContextStore | None = None
+    ) -> None:
         self._host = host
+        self._id = stimulation_id
+        self._store = store
         self._vars = contextvars.copy_context()
         self.loop = _get_running_loop()
         self.thread = threading.get_ident()
         self.places = Places()
-
-    def configure(
-        self,
-        *,
-        stimulation_id: str | None = None,
-        audience: Audience | None = None,
-        store: ContextStore | None = None,
-        concurrency: int | None = None,
-        max_neuron_hops: int | None = None,
-        grace: float = DEFAULT_GRACE,
-        outer: Context[Any] | None = None,
-        recorder: Recorder | None = None,
-        attempt: int = 1,
-    ) -> None:
-        """Set what is not the default, before `begin`."""
-        self._id = stimulation_id
-        self._store = store
-        self.audience = audience
-        self.slots = concurrency or UNLIMITED
-        self.max_hops = max_neuron_hops or UNLIMITED
-        self.grace = grace
-        self.outer = outer
-        self.recorder = recorder
-        self.attempt = attempt
+        self.closing = False
+        self.spare = False
 
     # --- what a caller sees
 
@@ -121,7 +117,8 @@ class Stimulation:
         owed = self.places.owed
         failed = [FailedTask(self._task(one.item), one.error, one.aborted) for one in owed]
         if self.done:
-            self._noticed = True
+            if self._unnoticed is not None:
+                self._unnoticed.errors = []
             failed += [
                 FailedTask(self._task(item), Aborted(NEVER_STARTED, reason=self.reason), True)
                 for item in self.places.unstarted()
@@ -201,17 +198,6 @@ class Stimulation:
         state = "done" if self.done else "aborting" if self.closing else "running"
         return f"<Stimulation {self.id} {state}>"
 
-    def __del__(self) -> None:
-        if self.done and not self._noticed:
-            errors = [one.error for one in self.places.owed]
-            errors += self.audience.errors if self.audience else []
-            if errors:
-                logger.error(
-                    "Run %s failed and nobody looked: %r. Await it, or read run.failed_tasks.",
-                    self.id,
-                    errors,
-                )
-
     # --- how it starts, goes on and ends
 
     def begin(
@@ -225,7 +211,10 @@ class Stimulation:
             self._inherit(self.outer)
         if abort_signal is not None:
             self._obey(abort_signal, abort_signal.add_callback)
-        deliver(self, list(items), [(None, signal, None) for signal in entries], None)
+        if self.audience is None:
+            self.places.queue.extend(items)
+        else:
+            deliver(self, list(items), [(None, signal, None) for signal in entries], None)
         self._vars.run(drain, self)
         if self.loop is None:
             self._see_through()
@@ -274,16 +263,28 @@ class Stimulation:
 
     def _end(self) -> None:
         self.done = True
+        if self._grace_timer is not None:
+            self._grace_timer.cancel()
+        if self._removes:
+            self._detach()
+        if self.places.owed or self.audience is not None:
+            self._remember_errors()
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _detach(self) -> None:
         for remove in self._removes:
             remove()
         self._removes = ()
         if self._aborted_by_outer:
             self.interrupted_from_outside = bool(self.places.owed or self.places.unstarted())
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
-        if self._grace_timer is not None:
-            self._grace_timer.cancel()
+
+    def _remember_errors(self) -> None:
+        errors = [one.error for one in self.places.owed]
+        errors += self.audience.errors if self.audience else []
+        if errors:
+            self._unnoticed = Unnoticed(self.id, errors)
 
     # --- its abort
 
@@ -353,9 +354,8 @@ class Stimulation:
 
     async def _cancel_after_grace(self) -> None:
         await self._host.clock.sleep(self.grace)
-        for context in list(self.places.running):
-            if context.rare is None or context.rare.stop is None:
-                stop(self, context, Aborted(reason=self.reason))
+        for holder in list(self.places.running):
+            stop(self, holder, Aborted(reason=self.reason))
 
     # --- for the engine
 

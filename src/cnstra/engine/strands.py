@@ -13,8 +13,8 @@ from typing import Any
 from cnstra.engine.admission import admit
 from cnstra.engine.commits import ended_in_task, failed_in_task, raised, returned
 from cnstra.engine.context import Context
-from cnstra.engine.places import item_of
-from cnstra.engine.run import Run
+from cnstra.engine.places import Holder, Turn, item_of
+from cnstra.engine.run import UNLIMITED, Run
 from cnstra.engine.signals import Signal
 from cnstra.errors import DurationExceeded
 
@@ -22,54 +22,59 @@ from cnstra.errors import DurationExceeded
 def drain(run: Run) -> None:
     """Run what can run without waiting, up to the first coroutine handler."""
     places = run.places
-    queue, ready, running, slots = places.queue, places.ready, places.running, run.slots
-    max_hops, observed = run.max_hops, run.recorder is not None or run.audience is not None
+    queue, ready, running = places.queue, places.ready, places.running
+    slots, limited = run.slots, run.slots != UNLIMITED
+    max_hops = 0 if _is_observed(run) else run.max_hops  # observed, none goes the short way
     while not run.closing:
         if ready:
             if ready[0].receiver.is_async:
-                return
+                break
+            places.current = None
             _call(run, ready.pop(0))
             continue
-        if not queue or len(running) >= slots:
-            return
+        if not queue or (limited and len(running) >= slots):
+            break
         item = queue.popleft()
         receiver, signal, lineage, hops = item
-        if receiver.is_async:
-            queue.appendleft(item)
-            return
-        if observed or not receiver.plain or hops > max_hops:
+        arity = receiver.plain_arity
+        if not arity or hops > max_hops:
+            places.current = None
+            if receiver.is_async:
+                queue.appendleft(item)
+                break
             admitted = admit(run, item)
             if admitted is not None:
                 _call(run, admitted)
             continue
 
-        # What follows is `_call` and the commit for the plain case, inlined.
+        # What follows is `_call` and the commit for the plain case, inlined. Between one handler
+        # and the next nobody looks at `current`, so it is set once for each.
+        places.current = item
         context: Context[Any] | None = None
-        places.current, arity = item, receiver.arity
         try:
             if arity == 2:
                 output = receiver.handler(signal.payload, receiver.axon)
-            elif arity == 3:
+            elif arity == 1:
+                output = receiver.handler(signal.payload)
+            else:
                 context = Context(run, receiver, signal, lineage, hops)
                 output = receiver.handler(signal.payload, receiver.axon, context)
-            else:
-                output = receiver.handler(signal.payload)
         except BaseException as error:
             raised(run, item, context, error)
             continue
-        if output is not None or context is not None:
-            targets = (
-                receiver.routes.get(output.collateral_name)
-                if type(output) is Signal and (context is None or context.rare is None)
-                else None
-            )
-            if targets is None:
-                returned(run, item, context, output)
+        if context is None or context.rare is None:
+            if output is None:
                 continue
-            hops += 1
-            for target in targets:
-                queue.append((target, output, None, hops))
-        places.current = None
+            targets = (
+                receiver.routes.get(output.collateral_name) if type(output) is Signal else None
+            )
+            if targets is not None:
+                hops += 1
+                for target in targets:
+                    queue.append((target, output, None, hops))
+                continue
+        returned(run, item, context, output)
+    places.current = None
 
 
 async def strand(run: Run) -> None:
@@ -78,58 +83,81 @@ async def strand(run: Run) -> None:
     task = asyncio.current_task()
     assert task is not None
     places = run.places
-    queue, ready, running, slots = places.queue, places.ready, places.running, run.slots
-    max_hops, observed = run.max_hops, run.recorder is not None or run.audience is not None
+    queue, ready, running = places.queue, places.ready, places.running
+    slots, max_hops = run.slots, 0 if _is_observed(run) else run.max_hops
     while not run.closing and (ready or (queue and len(running) < slots)):
-        context: Context[Any] | None
         item = None if ready else queue.popleft()
         if item is None:
-            context = ready.pop(0)
-        elif not item[0].is_async:
+            await _take(run, ready.pop(0), task)
+            continue
+        receiver, signal, lineage, hops = item
+        if not receiver.is_async:
             queue.appendleft(item)
             drain(run)
             continue
-        elif observed or not item[0].plain or item[3] > max_hops:
+        if not receiver.plain_coroutine or hops > max_hops:
             context = admit(run, item)
-            if context is None:
-                continue
-        else:
-            context = Context(run, *item)
-        receiver = context.receiver
-        if not receiver.is_async:
-            _call(run, context)
-            continue
-        running[context] = task
-        if not run.spare and (ready or (queue and len(running) < slots)):
-            run.go_on()
-        if not receiver.plain:
-            await _perform(run, context, task)
+            if context is not None:
+                await _take(run, context, task)
             continue
 
-        # What follows is `_perform` and the commit for the plain case, inlined.
-        try:
-            if receiver.arity == 2:
-                output = await receiver.handler(context.signal.payload, receiver.axon)
-            elif receiver.arity == 3:
-                output = await receiver.handler(context.signal.payload, receiver.axon, context)
-            else:
-                output = await receiver.handler(context.signal.payload)
-        except BaseException as error:
-            await failed_in_task(run, context, task, error)
-            continue
-        targets = (
-            receiver.routes.get(output.collateral_name)
-            if type(output) is Signal and context.rare is None and not observed
-            else None
-        )
-        if targets is None or places.waiting:
-            await ended_in_task(run, context, task, output)
-            continue
-        del running[context]
-        hops = context.hops + 1
-        for target in targets:
-            queue.append((target, output, None, hops))
+        # What follows is `_take` and the commit for the plain case, inlined, for as long as one
+        # such activation follows on another.
+        turn = Turn(item)
+        running[turn] = task
+        while True:
+            if (queue or ready) and not run.spare:
+                run.go_on()
+            context = None
+            try:
+                if receiver.arity == 2:
+                    output = await receiver.handler(signal.payload, receiver.axon)
+                elif receiver.arity == 1:
+                    output = await receiver.handler(signal.payload)
+                else:
+                    context = turn.context = Context(run, receiver, signal, lineage, hops)
+                    output = await receiver.handler(signal.payload, receiver.axon, context)
+            except BaseException as error:
+                await failed_in_task(run, turn, task, error)
+                break
+            targets = (
+                receiver.routes.get(output.collateral_name) if type(output) is Signal else None
+            )
+            if (
+                targets is None
+                or places.waiting
+                or (turn.context is not None and turn.context.rare is not None)
+            ):
+                await ended_in_task(run, turn, task, output)
+                break
+            hops += 1
+            for target in targets:
+                queue.append((target, output, None, hops))
+            if ready or run.closing or not queue:
+                del running[turn]
+                break
+            item = queue[0]
+            receiver, signal, lineage, hops = item
+            if not receiver.plain_coroutine or hops > max_hops:
+                del running[turn]
+                break
+            turn.item, turn.context = queue.popleft(), None
     run.go_on()
+
+
+async def _take(run: Run, context: Context[Any], task: "asyncio.Task[None]") -> None:
+    """Run an admitted activation."""
+    if not context.receiver.is_async:
+        _call(run, context)
+        return
+    run.places.running[context] = task
+    if not run.spare:
+        run.go_on()
+    await _perform(run, context, task)
+
+
+def _is_observed(run: Run) -> bool:
+    return run.recorder is not None or run.audience is not None
 
 
 def _call(run: Run, context: Context[Any]) -> None:
@@ -202,10 +230,19 @@ def _start_timer(run: Run, context: Context[Any]) -> "asyncio.Task[None] | None"
     return run.spawn(expire())
 
 
-def stop(run: Run, context: Context[Any], error: BaseException) -> None:
-    """Stop a handler, but nothing else of its task: a commit and a listener go on."""
-    task = run.places.running.get(context)
-    if task is not None:
+def stop(run: Run, holder: Holder, error: BaseException) -> None:
+    """Stop a handler, but nothing else of its task: a commit and a listener go on.
+
+    What was stopped before stays stopped for the reason that it was.
+    """
+    task = run.places.running.get(holder)
+    if task is None:
+        return
+    if isinstance(holder, Turn):
+        context = holder.context = holder.context or Context(run, *holder.item)
+    else:
+        context = holder
+    if context.rare is None or context.rare.stop is None:
         context.stop(error)
         if not context.receiver.in_thread:
             task.cancel()

@@ -1,0 +1,135 @@
+"""What a run may start with: signals and tasks, checked before anything runs."""
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from cnstra.engine.abort import AbortSignal
+from cnstra.engine.context import ContextStore
+from cnstra.engine.network import Network
+from cnstra.engine.recorder import Emission, Item
+from cnstra.engine.signals import Signal, signal_from_wire
+from cnstra.engine.stimulation import Stimulation
+from cnstra.engine.tasks import ActivationTask, FailedTask, task_from_wire
+from cnstra.errors import InvalidOption, NoRunningLoop, NothingToActivate
+
+Signals = Signal[Any] | Mapping[str, Any] | Sequence[Signal[Any] | Mapping[str, Any]]
+"""One signal or a list of them, each a `Signal` or its wire form."""
+
+Tasks = Sequence[ActivationTask | FailedTask | Mapping[str, Any]]
+"""Activation tasks, each itself or its wire form."""
+
+
+def stimulate(
+    run: Stimulation, network: Network, signals: object, abort_signal: AbortSignal | None
+) -> Stimulation:
+    """Start the run with these signals."""
+    entries = signals_of(network, signals)
+    if run.loop is None:
+        _require_sync_listeners(run)
+        for signal in entries:
+            _require_sync(network, signal.collateral_name)
+    emissions = [(one, network.receivers_of(one.collateral_name)) for one in entries]
+    run.begin(_items_of(run, emissions), entries, abort_signal)
+    return run
+
+
+def activate(
+    run: Stimulation,
+    network: Network,
+    tasks: Sequence[ActivationTask],
+    abort_signal: AbortSignal | None,
+) -> Stimulation:
+    """Start the run with these tasks."""
+    receivers = [network.receiver(one.neuron_id, one.dendrite_collateral_name) for one in tasks]
+    if run.loop is None:
+        _require_sync_listeners(run)
+        for receiver in receivers:
+            if receiver.is_async:
+                _require_sync(network, receiver.collateral_name)
+            for name in receiver.collateral_names:
+                _require_sync(network, name)
+    emissions = [(task.input, (to,)) for task, to in zip(tasks, receivers, strict=True)]
+    run.begin(_items_of(run, emissions), (), abort_signal)
+    return run
+
+
+def signals_of(network: Network, signals: object) -> list[Signal[Any]]:
+    """The signals: known collaterals, and payloads of their type where they came as JSON."""
+    if isinstance(signals, list | tuple):
+        return [_checked(network, one) for one in cast(Sequence[object], signals)]
+    return [_checked(network, signals)]
+
+
+def tasks_of(network: Network, tasks: Iterable[object]) -> list[ActivationTask]:
+    """The tasks: known neurons, and payloads of their type. Raises `NothingToActivate`."""
+    found = [task_from_wire(task) for task in tasks]
+    if not found:
+        raise NothingToActivate
+    return [_typed(network, task) for task in found]
+
+
+def context_store(network: Network, values: Mapping[str, object] | None) -> ContextStore | None:
+    """The context to start with, each value of its neuron's type."""
+    if not values:
+        return None
+    codecs = network.context_codecs()
+    return ContextStore(
+        {
+            name: codecs[name].convert(value) if name in codecs else value
+            for name, value in values.items()
+        }
+    )
+
+
+def limit(option: str, value: int) -> int:
+    """The value of an option that limits something. Raises `InvalidOption`."""
+    if value < 1:
+        raise InvalidOption(option=option, value=value, remedy="allow at least 1")
+    return value
+
+
+def _checked(network: Network, signal: object) -> Signal[Any]:
+    if isinstance(signal, Signal):
+        if signal.collateral_name not in network.collaterals:
+            network.require(signal.collateral_name)
+        return signal
+    found = signal_from_wire(signal)
+    network.require(found.collateral_name)
+    collateral = network.collaterals.get(found.collateral_name)
+    if collateral is not None:
+        found.payload = collateral.codec.convert(found.payload)
+    return found
+
+
+def _typed(network: Network, task: ActivationTask) -> ActivationTask:
+    network.receiver(task.neuron_id, task.dendrite_collateral_name)
+    collateral = network.collaterals[task.dendrite_collateral_name]
+    payload = collateral.codec.convert(task.input.payload)
+    signal = Signal(task.dendrite_collateral_name, payload, task.input.key)
+    return ActivationTask(
+        task.stimulation_id, task.neuron_id, task.dendrite_collateral_name, signal
+    )
+
+
+def _items_of(run: Stimulation, emissions: Sequence[Emission]) -> list[Item]:
+    if run.recorder is not None:
+        return run.recorder.entries(emissions)
+    return [(target, signal, None, 1) for signal, targets in emissions for target in targets]
+
+
+def _require_sync(network: Network, collateral_name: str) -> None:
+    awaiting = network.first_awaiting(collateral_name)
+    if awaiting is not None:
+        kind = "thread" if awaiting.in_thread else "coroutine"
+        reason = (
+            f"The {kind} handler of neuron {awaiting.neuron_name!r}, in reach of "
+            f"{collateral_name!r},"
+        )
+        raise NoRunningLoop(reason=reason)
+
+
+def _require_sync_listeners(run: Stimulation) -> None:
+    ears = () if run.audience is None else run.audience.ears
+    if any(inspect.iscoroutinefunction(listener) for listener, _ in ears):
+        raise NoRunningLoop(reason="An async listener")
