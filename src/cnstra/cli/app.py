@@ -1,0 +1,70 @@
+"""The commands, and what becomes of their errors."""
+
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from cnstra.cli import dead, enqueue, jobs, steering, worker
+from cnstra.cli.demo import command as demo
+from cnstra.cli.output import one_line
+from cnstra.cli.usage import WRONGLY_ASKED, WrongArguments
+from cnstra.errors import CnstraError
+
+
+class Commands(TyperGroup):
+    """Tells of an error on one line of standard error."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CnstraError as error:
+            if ctx.params["debug"]:
+                raise
+            fail(error)
+
+
+app = typer.Typer(name="cnstra", cls=Commands, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def cnstra(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Typed signal graphs whose runs survive the message broker that you already have."""
+    del debug  # `Commands` reads it
+
+
+app.command("worker")(worker.worker)
+app.command("enqueue")(enqueue.enqueue)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(dead.app, name="dead")
+app.command("pause")(steering.pause)
+app.command("resume")(steering.resume)
+app.command("demo")(demo.demo)
+
+
+def run() -> int:
+    """Run the command line of this process; returns its exit code."""
+    try:
+        return app(sys.argv[1:] or ["--help"], prog_name="cnstra", standalone_mode=False) or 0
+    except CnstraError:
+        raise
+    except Exception as error:
+        explain = getattr(error, "format_message", None)
+        if explain is None:
+            raise
+        fail(WrongArguments(reason=f"{explain()} {_help(error)}"))
+
+
+def fail(error: CnstraError) -> NoReturn:
+    """Say what is wrong, and end."""
+    print(f"cnstra: {one_line(error)}", file=sys.stderr)
+    sys.exit(2 if isinstance(error, WRONGLY_ASKED) else 1)
+
+
+def _help(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    command = "cnstra" if context is None else context.command_path
+    return f"See `{command} --help`."

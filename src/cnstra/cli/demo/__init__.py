@@ -1,0 +1,1 @@
+"""`cnstra demo`: audits this machine's Python packages while their worker is killed."""

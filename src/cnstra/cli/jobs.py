@@ -1,0 +1,135 @@
+"""`cnstra jobs`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from cnstra.cli.addresses import QUEUE_ONLY, Address, AsJson, Name, Url
+from cnstra.cli.output import console, plain, when, write_json_line
+from cnstra.cli.usage import NoSuchJob, NotPossible
+from cnstra.cli.views import show_job, show_list
+from cnstra.jobs.broker import Event, JobRecord, JobState
+from cnstra.jobs.queue import Queue
+
+app = typer.Typer(help="Look at jobs, and steer them.", rich_markup_mode=None)
+
+Words = Annotated[list[str] | None, typer.Argument(metavar=QUEUE_ONLY, show_default=False)]
+WordsAndId = Annotated[
+    list[str] | None, typer.Argument(metavar="[APP:QUEUE] JOB", show_default=False)
+]
+State = Annotated[JobState | None, typer.Option(help="Only those in this state.")]
+Limit = Annotated[int, typer.Option(min=1, help="How many, newest first.")]
+
+JOB = "the job's id"
+ONE = range(1, 2)
+
+
+@app.command("list")
+def list_jobs(
+    words: Words = None,
+    url: Url = None,
+    name: Name = None,
+    state: State = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first, and how many are in each state."""
+
+    async def look(queue: Queue) -> None:
+        show_list(await queue.jobs(state, limit=limit), as_json)
+        if not as_json:
+            counts = (f"{count} {known}" for known, count in (await queue.counts()).items())
+            paused = ", and the queue is paused" if await queue.paused() else ""
+            console(stderr=True).print(", ".join(counts) + paused)
+
+    Address.of(words, url, name).ask(look)
+
+
+@app.command()
+def show(
+    words: WordsAndId = None, url: Url = None, name: Name = None, as_json: AsJson = False
+) -> None:
+    """Show a job, and what it owes, its context values and its results so far."""
+    address = Address.of(words, url, name, JOB, ONE)
+    address.ask(lambda queue: show_one(queue, address.rest[0], as_json))
+
+
+@app.command()
+def follow(
+    words: Words = None, url: Url = None, name: Name = None, as_json: AsJson = False
+) -> None:
+    """Print what happens in the queue, on all its workers, as it happens, until Ctrl-C."""
+
+    async def watch(queue: Queue) -> None:
+        async for event in queue.events():
+            _print_event(event, as_json)
+
+    Address.of(words, url, name).ask(watch)
+
+
+@app.command()
+def cancel(words: WordsAndId = None, url: Url = None, name: Name = None) -> None:
+    """End a job: it goes to the dead letters, at once or when its worker hears of it."""
+    address = Address.of(words, url, name, JOB, ONE)
+
+    async def end(queue: Queue) -> None:
+        if not await queue.cancel(address.rest[0]):
+            record = await found(queue, address.rest[0])
+            raise NotPossible(
+                job_id=record.id,
+                state=record.state,
+                allowed="a waiting, delayed or active job",
+                done="cancelled",
+            )
+
+    address.ask(end)
+
+
+@app.command()
+def remove(words: WordsAndId = None, url: Url = None, name: Name = None) -> None:
+    """Drop a job that is not active, with all that is stored of it."""
+    address = Address.of(words, url, name, JOB, ONE)
+
+    async def drop(queue: Queue) -> None:
+        if not await queue.remove(address.rest[0]):
+            record = await found(queue, address.rest[0])
+            raise NotPossible(
+                job_id=record.id,
+                state=record.state,
+                allowed="a job that no worker holds",
+                done="removed: cancel it first",
+            )
+
+    address.ask(drop)
+
+
+async def found(queue: Queue, job_id: str) -> JobRecord:
+    """The job. Raises `NoSuchJob`."""
+    record = await queue.record(job_id)
+    if record is None:
+        raise NoSuchJob(queue=queue.name, url=queue.url, job_id=job_id)
+    return record
+
+
+async def show_one(queue: Queue, job_id: str, as_json: bool) -> None:
+    """Print all that is known of a job. Raises `NoSuchJob`."""
+    record = await found(queue, job_id)
+    show_job(record, await queue.progress(job_id), as_json)
+
+
+def _print_event(event: Event, as_json: bool) -> None:
+    if as_json:
+        write_json_line(
+            {
+                "id": event.id,
+                "at": when(event.at),
+                "kind": event.kind,
+                "job": event.job_id,
+                "detail": dict(event.detail),
+            }
+        )
+        return
+    detail = json.dumps(dict(event.detail), ensure_ascii=False) if event.detail else ""
+    line = f"{when(event.at)} {event.kind:<9} {event.job_id or ''} {detail}"
+    print(plain(line.rstrip()).plain, flush=True)

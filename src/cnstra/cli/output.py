@@ -1,0 +1,69 @@
+"""What is printed: tables and colours for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 10_000
+"""The width of what is no terminal: nothing is cut off for the next program."""
+
+LONGEST_CELL = 120
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The standard output, or error, as it is now: colours and cut lines only on a terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDE
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def write_json(value: object) -> None:
+    """One JSON document."""
+    print(json.dumps(value, indent=2))
+
+
+def write_json_line(value: object) -> None:
+    """One JSON document on one line, at once."""
+    print(json.dumps(value), flush=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A plain table."""
+    made = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        made.add_row(*(one if isinstance(one, Text) else plain(one) for one in row))
+    return made
+
+
+def plain(value: object, style: str = "") -> Text:
+    """Foreign text, made harmless for a terminal."""
+    text = str(value)
+    shown = "".join(
+        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
+        for one in text
+    )
+    return Text(shown, style=style)
+
+
+def brief(value: object) -> str:
+    """A JSON value on one line, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
+
+
+def when(seconds: float | None) -> str | None:
+    """A time as ISO 8601, in this machine's time zone."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+def one_line(error: Any) -> str:
+    """The message of an error, on one line."""
+    return " ".join(str(error).split())

@@ -1,0 +1,76 @@
+"""What a user of the command line can get wrong: each message says what to write instead."""
+
+from cnstra.errors import CnstraError, InvalidOption, UnknownScheme
+
+
+class UsageError(CnstraError):
+    """This cannot be done as it was asked for."""
+
+
+class NotATarget(UsageError):
+    """{target!r} names no {wanted}: write MODULE:NAME{instead}."""
+
+
+class ModuleNotThere(UsageError):
+    """There is no module {module!r} in {folder} or on PYTHONPATH: run cnstra in the folder that
+    holds it, or mend the module's name in {target!r}."""
+
+
+class ModuleBroken(UsageError):
+    """Module {module!r} cannot be imported, as it raises {reason} in {place}: mend that first."""
+
+
+class NameNotThere(UsageError):
+    """Module {module!r} has no {name!r}: {suggestion}."""
+
+
+class WrongKind(UsageError):
+    """{target!r} is {found}: name a {wanted}, or a function without parameters that returns one."""
+
+
+class FactoryBroken(UsageError):
+    """{target!r} was called to make a {wanted} and raised {reason} in {place}: mend that first."""
+
+
+class QueueNotNamed(UsageError):
+    """Which queue? Name it as APP:QUEUE, or give both --url and --queue."""
+
+
+class ArgumentsWanted(UsageError):
+    """After the queue come {wanted}, not {found}."""
+
+
+class InvalidBackoff(UsageError):
+    """--backoff {value!r} is none: give seconds, as in 2.5, or fixed:2.5, or exponential:1.0."""
+
+
+class InvalidJSON(UsageError):
+    """The payload {payload} is not JSON ({reason}): a text needs its quotes, as in '"text"'."""
+
+
+class IdForMany(UsageError):
+    """--job-id names one job, and standard input may hold many: leave it out."""
+
+
+class OneOrAll(UsageError):
+    """Name one dead job, or --all, and not both."""
+
+
+class WrongArguments(UsageError):
+    """{reason}"""
+
+
+class BadLine(CnstraError):
+    """Line {line} of standard input: {reason} Mend it and go on from line {first}: {count} jobs of
+    the lines before that are enqueued, none from there on."""
+
+
+class NoSuchJob(CnstraError):
+    """Queue {queue!r} at {url} has no job {job_id!r}: `cnstra jobs list` shows those it has."""
+
+
+class NotPossible(CnstraError):
+    """Job {job_id!r} is {state}: only {allowed} can be {done}."""
+
+
+WRONGLY_ASKED = (UsageError, InvalidOption, UnknownScheme)
