@@ -253,5 +253,11 @@ class StoreRequired(JobError):
     CNSTRA_STORE."""
 
 
+class UnboundedHandler(JobError):
+    """Neuron {neuron!r} may run longer than the {limit:g} s for which this broker leases a job, and
+    without a store its work would be lost then: give it a max_duration below that, or the queue a
+    store."""
+
+
 class QueueClosed(JobError, RuntimeError):
     """The queue {queue!r} is closed."""

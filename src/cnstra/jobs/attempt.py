@@ -44,6 +44,7 @@ from cnstra.jobs.settlement import (
 logger = logging.getLogger("cnstra.jobs")
 
 LOAD_PAUSE = 0.2
+PARKED = "its lease cannot be renewed much longer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,11 @@ class Attempt:
         self._released, self._grace = reason, grace
         if self._run is not None:
             self._run.abort(reason, grace=grace)
+
+    def park(self, grace: float) -> None:
+        """Give the job back between two activations: its lease cannot be renewed much longer."""
+        if self._released is None:
+            self.release(PARKED, grace)
 
     def cancel(self) -> None:
         """Stop and dead-letter the job: somebody has cancelled it."""

@@ -32,6 +32,7 @@ class Capabilities:
     shared_rate_limit: a rate limit holds across all workers of the queue.
     priorities: jobs of a larger priority run first.
     carries_progress: the job itself carries the wire form of the progress between attempts.
+    longest_lease: seconds after which a lease ends, renewed or not; `None`: it never does.
     """
 
     atomic_settlement: bool
@@ -39,6 +40,7 @@ class Capabilities:
     shared_rate_limit: bool
     priorities: bool
     carries_progress: bool = False
+    longest_lease: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

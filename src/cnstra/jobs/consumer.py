@@ -7,6 +7,7 @@ up none of it.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from cnstra.durable.io_thread import Mailbox
 from cnstra.durable.progress import error_to_wire
@@ -29,6 +30,8 @@ logger = logging.getLogger("cnstra.jobs")
 LONGEST_WAIT = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 RENEWALS_PER_LEASE = 3
+PARK_AFTER, PARKED_BY = 0.6, 0.9
+"""The shares of a lease that cannot be renewed after which a job starts nothing new, and is back."""
 
 
 class Consumer:
@@ -44,6 +47,7 @@ class Consumer:
         self._lease = lease
         self._rate_limit = rate_limit
         self._held: dict[Attempt, None] = {}
+        self._parking: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._until_idle = False
 
@@ -84,7 +88,8 @@ class Consumer:
                 self._freed.clear()
                 await self._freed.wait()
         finally:
-            keeping.cancel()
+            for task in (keeping, *self._parking):
+                task.cancel()
             self._mailbox.post(self._ended)
 
     async def _fetch(self) -> None:
@@ -118,6 +123,19 @@ class Consumer:
         attempts = [self._make(delivery, expires) for delivery in deliveries]
         self._held.update(dict.fromkeys(attempts))
         self._mailbox.post(lambda: self._accept(attempts))
+        longest = self._broker.capabilities.longest_lease
+        if longest is not None:
+            parking = asyncio.ensure_future(self._park(attempts, longest))
+            self._parking.add(parking)
+            parking.add_done_callback(self._parking.discard)
+
+    async def _park(self, attempts: Sequence[Attempt], longest: float) -> None:
+        """Before leases end that cannot be renewed, have the jobs given back where they stand."""
+        await self._clock.sleep(longest * PARK_AFTER)
+        grace = longest * (PARKED_BY - PARK_AFTER)
+        for attempt in attempts:
+            if attempt in self._held:
+                self._mailbox.post(partial(attempt.park, grace))
 
     async def _is_idle(self) -> bool:
         """Whether nothing is left to do: an empty queue, or a paused one that nobody works on."""

@@ -16,7 +16,7 @@ from cnstra.durable.run import DEFAULT_CRASH_LIMIT, DurableOptions
 from cnstra.engine.cns import CNS
 from cnstra.engine.signals import Collateral
 from cnstra.engine.stimulation import DEFAULT_GRACE
-from cnstra.errors import InvalidOption
+from cnstra.errors import InvalidOption, UnboundedHandler
 from cnstra.jobs.attempt import Attempt
 from cnstra.jobs.consumer import Consumer
 from cnstra.jobs.limits import RateLimit
@@ -75,10 +75,20 @@ class Worker:
             queue.require_store(f"durability={durability!r}")
         if self._options.results:
             queue.require_store("results=")
+        self._require_bounds()
         self._consumer = Consumer(queue, concurrency, seconds(lease), rate_limit)
         self._tasks: dict[Attempt, asyncio.Task[None]] = {}
         self._mailbox: Mailbox | None = None
         self._stops = 0
+
+    def _require_bounds(self) -> None:
+        """Without a store, a handler must end before a lease that cannot be renewed for ever."""
+        limit = self.queue.broker.capabilities.longest_lease
+        if limit is None or self.queue.store is not None:
+            return
+        for receiver in self.cns.network.receivers.values():
+            if receiver.max_duration is None or receiver.max_duration >= limit:
+                raise UnboundedHandler(neuron=receiver.neuron_name, limit=limit)
 
     async def run(self, *, until_idle: bool = False) -> None:
         """Work until SIGTERM or SIGINT, then drain.

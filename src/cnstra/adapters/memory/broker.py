@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
 
 from cnstra.adapters.memory.jobs import Claim, Ending, Jobs
 from cnstra.adapters.memory.store import MemoryStore
@@ -20,12 +21,20 @@ TICK = 0.001
 class MemoryBroker:
     """One queue in memory; a `Broker`."""
 
-    __slots__ = ("_bell", "_clock", "_jobs", "_keep_results", "_store", "_world")
+    __slots__ = ("_bell", "_clock", "_jobs", "_keep_results", "_longest_lease", "_store", "_world")
 
-    def __init__(self, queue: str, world: World, clock: Clock, keep_results: float) -> None:
+    def __init__(
+        self,
+        queue: str,
+        world: World,
+        clock: Clock,
+        keep_results: float,
+        longest_lease: float | None = None,
+    ) -> None:
         self._world = world
         self._clock = clock
         self._keep_results = keep_results
+        self._longest_lease = longest_lease
         self._jobs = world.queue(queue)
         self._store = MemoryStore(world, clock)
         self._bell: Bell | None = None
@@ -33,7 +42,11 @@ class MemoryBroker:
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            atomic_settlement=True, own_store=True, shared_rate_limit=True, priorities=True
+            atomic_settlement=True,
+            own_store=True,
+            shared_rate_limit=True,
+            priorities=True,
+            longest_lease=self._longest_lease,
         )
 
     @property
@@ -61,15 +74,17 @@ class MemoryBroker:
     async def receive(
         self, limit: int, *, lease: float, wait: float, rate: RateLimit | None
     ) -> Sequence[Delivery]:
-        ends_at = self._clock.monotonic() + wait
+        waits_until = self._clock.monotonic() + wait
         while True:
             event = self._opened().event
             now = self._clock.time()
             with self._locked() as queue:
-                claim = Claim(limit, self._clock.new_id(), now, now + lease, rate)
+                ends_at = now + (self._longest_lease or inf)
+                until = min(now + lease, ends_at)
+                claim = Claim(limit, self._clock.new_id(), now, until, ends_at, rate)
                 deliveries = queue.claim(claim)
                 due_in = queue.due_at(rate, now) - now
-            left = ends_at - self._clock.monotonic()
+            left = waits_until - self._clock.monotonic()
             if deliveries or left <= 0:
                 return deliveries
             await pause(self._clock, max(min(left, due_in), TICK), event)

@@ -40,13 +40,17 @@ CANCELLED: WireError = {"message": str(JobCancelled()), "name": JobCancelled.__n
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A job. `due_at`: when a delayed or leased one is due, or a completed one expires."""
+    """A job. `due_at`: when a delayed or leased one is due, or a completed one expires.
+
+    `ends_at`: when its lease ends, renewed or not.
+    """
 
     seq: int
     new: NewJob
     created_at: float
     state: JobState = "waiting"
     due_at: float = inf
+    ends_at: float = inf
     token: str | None = None
     cancelled: bool = False
     attempts_made: int = 0
@@ -67,12 +71,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a worker asks for: up to `limit` jobs, from now until `until`."""
+    """What a worker asks for: up to `limit` jobs, from now until `until`, at the longest `ends_at`."""
 
     limit: int
     token: str
     now: float
     until: float
+    ends_at: float
     rate: RateLimit | None
 
 
@@ -165,7 +170,7 @@ class Jobs:
         job = self._jobs.get(delivery.job_id)
         if job is None or job.token != delivery.token:
             return "lost"
-        self._set_due(job, until)
+        self._set_due(job, min(until, job.ends_at))
         return "cancelled" if job.cancelled else "kept"
 
     def settle(self, ending: Ending) -> None:
@@ -306,6 +311,7 @@ class Jobs:
     def _lease(self, job: Job, wanted: Claim) -> Delivery:
         job.state = "active"
         job.token = wanted.token
+        job.ends_at = wanted.ends_at
         self._set_due(job, wanted.until)
         self._record(wanted.now, "started", job, {"attempt": job.attempts_made + 1})
         return Delivery(

@@ -1,0 +1,64 @@
+"""D8: leases that cannot be renewed for ever."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from cnstra import CNS, Queue, Worker, collateral, neuron
+from cnstra.errors import UnboundedHandler
+
+STEPS = 8
+request, step, done = collateral("request", int), collateral("step", int), collateral("done", int)
+
+
+def loop_of(steps: list[int], pause: float) -> CNS:
+    """A loop that counts down, one pause a hop."""
+    counter = neuron("counter", {"step": step, "done": done})
+
+    @counter.dendrite([request, step])
+    async def count(left, axon):
+        steps.append(left)
+        await asyncio.sleep(pause)
+        return axon.step.create_signal(left - 1) if left else axon.done.create_signal(0)
+
+    return CNS([counter])
+
+
+async def test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activations():
+    """Given leases that end after a second, a job of two is given back and goes on, step by step."""
+    steps: list[int] = []
+    async with Queue("q", f"memory://{uuid.uuid4()}?longest_lease=1") as queue:
+        job = await queue.enqueue(request.create_signal(STEPS))
+        worker = Worker(queue, loop_of(steps, 0.25), results=[done], lease=0.6, crash_limit=1)
+
+        await worker.run(until_idle=True)
+
+        record = await job.record()
+        kinds = [event.kind for event in await queue.io.call(lambda: queue.broker.events(0))]
+        assert await job.result(timeout=1) == {"results": [0]}
+    assert steps == list(range(STEPS, -1, -1)), "no step ran twice"
+    assert record is not None and record.attempts_made == 0, "parking uses up no attempt"
+    assert "requeued" in kinds
+    assert "stalled" not in kinds, "no lease was left to run out"
+
+
+async def test_a_lease_is_not_renewed_beyond_its_end():
+    """Given a worker that does not give it back, the job is another's when the lease has ended."""
+    name = f"memory://{uuid.uuid4()}?longest_lease=0.3"
+    async with Queue("q", name) as queue:
+        await queue.enqueue(request.create_signal(1))
+        broker = queue.broker
+        (delivery,) = await queue.io.call(lambda: broker.receive(1, lease=0.2, wait=1, rate=None))
+        await queue.io.call(lambda: broker.renew([delivery], 60))
+        (again,) = await queue.io.call(lambda: broker.receive(1, lease=0.2, wait=5, rate=None))
+        assert again.job_id == delivery.job_id
+        assert await queue.io.call(lambda: broker.renew([delivery], 60)) == ["lost"]
+
+
+async def test_without_a_store_a_handler_must_end_before_the_lease_does(monkeypatch):
+    """Given no store to park in, a handler without a bound is refused by name."""
+    async with Queue("q", f"memory://{uuid.uuid4()}?longest_lease=10") as queue:
+        monkeypatch.setattr(type(queue), "store", None)
+        with pytest.raises(UnboundedHandler, match="'counter'.*max_duration"):
+            Worker(queue, loop_of([], 0), durability="exit")
