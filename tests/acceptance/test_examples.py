@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cnstra import CNS, Queue, Worker, collateral
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -115,6 +117,16 @@ def test_an_effect_whose_answer_is_lost_happens_once(url: str, tmp_path: Path) -
         "the bank had 2 requests, and 500 cents",
         "result: {'results': [{'balance': 500}]}",
     ]
+
+
+async def test_the_seeds_first_listing_has_no_neurons_and_its_job_completes() -> None:
+    mine = collateral("mine", int)
+
+    async with Queue("jobs", "memory://no-neurons") as queue:
+        job = await queue.enqueue(mine.create_signal(1))
+        await Worker(queue, CNS(), results=[mine]).run(until_idle=True)
+
+        assert await job.result() == {"results": []}
 
 
 def test_every_example_is_run_here() -> None:

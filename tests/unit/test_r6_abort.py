@@ -316,6 +316,28 @@ async def test_none_from_a_handler_that_did_not_observe_is_done(observe: Any) ->
     assert (await obeying(observe, None)).failed_tasks == []
 
 
+@pytest.mark.parametrize(("looks", "owed"), [(False, 0), (True, 1)])
+async def test_a_thread_that_outlasts_the_grace_is_done_unless_it_looked(
+    looks: bool, owed: int
+) -> None:
+    entered, going = threading.Event(), threading.Event()
+
+    def work(payload: int, axon: Any, ctx: Ctx) -> None:
+        entered.set()
+        going.wait()
+        assert not looks or ctx.abort_signal.aborted
+
+    cns = CNS([neuron("n", {}, in_thread=True).dendrite(entry, work)])
+    run = cns.stimulate(entry.create_signal(1), grace=0)
+    await asyncio.to_thread(entered.wait)
+    run.abort()
+    await asyncio.sleep(0.01)
+    going.set()
+    await run.wait_until_done()
+
+    assert len(run.failed_tasks) == owed
+
+
 async def test_to_have_looked_before_the_abort_is_not_to_have_observed_it() -> None:
     entered, going = asyncio.Event(), asyncio.Event()
 

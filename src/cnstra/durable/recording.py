@@ -207,7 +207,7 @@ class Recording:
         seen: set[bytes] = set()
         for position, (signal, targets) in enumerate(emissions):
             name = signal.collateral_name
-            is_result = name in self._results
+            is_result = bool(parent.depth) and name in self._results
             if not targets and not is_result:
                 continue
             codec = self._network.collaterals[name].codec
@@ -216,7 +216,7 @@ class Recording:
             if emission in seen:
                 raise DuplicateKey(collateral=name, key=signal.key)
             seen.add(emission)
-            if is_result and parent.depth:
+            if is_result:
                 path = path_text(follow(parent.path, position))
                 entry = ResultEntry(name, msgspec.Raw(data), path, parent.depth + 1)
                 results.append((f"r/{emission.hex()}", _encode(entry)))

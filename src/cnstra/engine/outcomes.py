@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from cnstra.engine.context import Context
 from cnstra.engine.network import Receiver
@@ -61,7 +61,8 @@ def outcome_of_return(
             return Unfinished(output)
         if any(run.interrupted_from_outside for run in rare.inner_runs):
             return Interrupted(Aborted(reason=reason))
-        if output is None and (context.observed_abort or rare.stop is not None):
+        cancelled = rare.stop is not None and not receiver.in_thread  # a thread is only asked
+        if output is None and (context.observed_abort or cancelled):
             return Interrupted(Aborted(reason=reason))
     if inspect.isawaitable(output):
         return Unfinished(output)
@@ -101,17 +102,21 @@ def emissions_of(receiver: Receiver, output: Any) -> list[Emission]:
     """The returned signals, each with who receives it. Raises what is wrong with them."""
     if output is None:
         return []
-    signals: list[Any] = list(output) if isinstance(output, list | tuple) else [output]
-    emissions: list[Emission] = []
-    for signal in signals:
-        if not isinstance(signal, Signal):
-            raise InvalidOutput(neuron=receiver.neuron_name, output=repr(signal)[:200])
-        targets = receiver.routes.get(signal.collateral_name)
-        if targets is None:
-            raise NotOnAxon(
-                neuron=receiver.neuron_name,
-                collateral=signal.collateral_name,
-                axon=", ".join(receiver.collateral_names) or "empty",
-            )
-        emissions.append((signal, targets))
-    return emissions
+    signals: Sequence[Any] = output if isinstance(output, list | tuple) else (output,)
+    routes = receiver.routes
+    return [
+        (signal, routes[signal.collateral_name])
+        if isinstance(signal, Signal) and signal.collateral_name in routes
+        else _refuse(receiver, signal)
+        for signal in signals
+    ]
+
+
+def _refuse(receiver: Receiver, signal: object) -> NoReturn:
+    if not isinstance(signal, Signal):
+        raise InvalidOutput(neuron=receiver.neuron_name, output=repr(signal)[:200])
+    raise NotOnAxon(
+        neuron=receiver.neuron_name,
+        collateral=signal.collateral_name,
+        axon=", ".join(receiver.collateral_names) or "empty",
+    )
