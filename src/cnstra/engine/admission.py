@@ -39,12 +39,11 @@ def _take_slot(run: Run, item: Item, context: Context[Any]) -> bool:
     barrier = None if run.recorder is None else run.recorder.started(item)
     if barrier is None:
         return True
-    starting = run.places.starting
-    starting[context] = None
+    run.places.hold_back(context)
 
     def start() -> None:
-        if context in starting:
-            del starting[context]
+        if context in run.places.starting:
+            del run.places.starting[context]
             run.places.ready.append(context)
             run.go_on()
 

@@ -15,7 +15,7 @@ from cnstra.engine.outcomes import (
     outcome_of_error,
     outcome_of_return,
 )
-from cnstra.engine.places import Holder, Owed, Turn, item_of
+from cnstra.engine.places import Holder, Turn, item_of
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.engine.run import UNLIMITED, Run
 from cnstra.engine.signals import Signal
@@ -78,8 +78,11 @@ def _commit(
             _fail(run, item, context, error, aborted=False, change=change)
             return
     let_go(run, context)
-    outputs: list[Signal[Any] | None] = [signal for signal, _ in emissions]
-    deliver(run, items, [(item[1], output, None) for output in outputs or [None]], barrier)
+    if run.audience is None and barrier is None:
+        run.places.queue.extend(items)
+    else:
+        outputs: list[Signal[Any] | None] = [signal for signal, _ in emissions]
+        deliver(run, items, [(item[1], output, None) for output in outputs or [None]], barrier)
 
 
 def _fail(
@@ -93,7 +96,7 @@ def _fail(
     """The activation failed: it is owed, and keeps its writes."""
     if run.recorder is not None:
         run.recorder.failed(item, error, aborted=aborted, change=change)
-    run.places.owed.append(Owed(item, error, aborted))
+    run.places.owe(item, error, aborted)
     let_go(run, context)
     deliver(run, [], [(item[1], None, error)], None)
 
@@ -104,7 +107,7 @@ def _interrupt(run: Run, item: Item, context: Context[Any] | None, error: BaseEx
         run.context.roll_back(item[0].neuron_name, context)
     if run.recorder is not None:
         run.recorder.failed(item, error, aborted=True, change=None)
-    run.places.owed.append(Owed(item, error, aborted=True))
+    run.places.owe(item, error, aborted=True)
     let_go(run, context)
 
 
@@ -214,7 +217,7 @@ def deliver(run: Run, items: list[Item], said: Sequence[Said], barrier: Barrier 
         places.queue.extend(items)
         return
     token = object()
-    places.held[token] = items
+    places.hold(token, items)
     pending: Sequence[Any] = ()
     if audience is not None:
         parent = None if run.outer is None else run.outer.run
@@ -251,5 +254,5 @@ def _release_after(run: Run, token: object, pending: Sequence[Any]) -> None:
 
 
 def _release(run: Run, token: object) -> None:
-    run.places.queue.extend(run.places.held.pop(token, ()))
+    run.places.queue.extend(run.places.held.pop(token))
     run.go_on()

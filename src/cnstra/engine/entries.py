@@ -24,13 +24,19 @@ def stimulate(
     run: Stimulation, network: Network, signals: object, abort_signal: AbortSignal | None
 ) -> Stimulation:
     """Start the run with these signals."""
-    entries = signals_of(network, signals)
+    entries = [signals] if type(signals) is Signal else signals_of(network, signals)
     if run.loop is None:
-        _require_sync_listeners(run)
-        for signal in entries:
-            _require_sync(network, signal.collateral_name)
-    emissions = [(one, network.receivers_of(one.collateral_name)) for one in entries]
-    run.begin(_items_of(run, emissions), entries, abort_signal)
+        _require_sync(run, network, [signal.collateral_name for signal in entries])
+    emissions: list[Emission] = []
+    items: list[Item] = []
+    for signal in entries:
+        targets = network.receivers_of(signal.collateral_name)
+        emissions.append((signal, targets))
+        for target in targets:
+            items.append((target, signal, None, 1))
+    if run.recorder is not None:
+        items = run.recorder.entries(emissions)
+    run.begin(items, entries, abort_signal)
     return run
 
 
@@ -43,14 +49,16 @@ def activate(
     """Start the run with these tasks."""
     receivers = [network.receiver(one.neuron_id, one.dendrite_collateral_name) for one in tasks]
     if run.loop is None:
-        _require_sync_listeners(run)
-        for receiver in receivers:
-            if receiver.is_async:
-                _require_sync(network, receiver.collateral_name)
-            for name in receiver.collateral_names:
-                _require_sync(network, name)
+        awaited = [one.collateral_name for one in receivers if one.is_async]
+        reached = [name for receiver in receivers for name in receiver.collateral_names]
+        _require_sync(run, network, [*awaited, *reached])
     emissions = [(task.input, (to,)) for task, to in zip(tasks, receivers, strict=True)]
-    run.begin(_items_of(run, emissions), (), abort_signal)
+    items: list[Item] = (
+        [(to, task.input, None, 1) for task, to in zip(tasks, receivers, strict=True)]
+        if run.recorder is None
+        else run.recorder.entries(emissions)
+    )
+    run.begin(items, (), abort_signal)
     return run
 
 
@@ -112,24 +120,17 @@ def _typed(network: Network, task: ActivationTask) -> ActivationTask:
     )
 
 
-def _items_of(run: Stimulation, emissions: Sequence[Emission]) -> list[Item]:
-    if run.recorder is not None:
-        return run.recorder.entries(emissions)
-    return [(target, signal, None, 1) for signal, targets in emissions for target in targets]
-
-
-def _require_sync(network: Network, collateral_name: str) -> None:
-    awaiting = network.first_awaiting(collateral_name)
-    if awaiting is not None:
-        kind = "thread" if awaiting.in_thread else "coroutine"
-        reason = (
-            f"The {kind} handler of neuron {awaiting.neuron_name!r}, in reach of "
-            f"{collateral_name!r},"
-        )
-        raise NoRunningLoop(reason=reason)
-
-
-def _require_sync_listeners(run: Stimulation) -> None:
-    ears = () if run.audience is None else run.audience.ears
-    if any(inspect.iscoroutinefunction(listener) for listener, _ in ears):
-        raise NoRunningLoop(reason="An async listener")
+def _require_sync(run: Stimulation, network: Network, collateral_names: Iterable[str]) -> None:
+    """Raise `NoRunningLoop` for a listener, or a handler in reach, that needs one."""
+    for name in collateral_names:
+        awaiting = network.first_awaiting(name)
+        if awaiting is not None:
+            kind = "thread" if awaiting.in_thread else "coroutine"
+            neuron = awaiting.neuron_name
+            raise NoRunningLoop(
+                reason=f"The {kind} handler of neuron {neuron!r}, in reach of {name!r},"
+            )
+    if run.audience is not None:
+        for listener, _ in run.audience.ears:
+            if inspect.iscoroutinefunction(listener):
+                raise NoRunningLoop(reason="An async listener")

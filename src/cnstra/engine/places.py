@@ -1,7 +1,9 @@
 """Where each activation of a run stands."""
 
 from collections import deque
-from typing import Any
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from cnstra.engine.context import Context
 from cnstra.engine.gates import Gate, Waiter
@@ -36,6 +38,10 @@ Holder = Context[Any] | Turn
 """What holds a slot of a run."""
 
 
+NONE: Final[Any] = MappingProxyType({})
+"""What most runs never need is made when one does: a tiny run is mostly its start and its end."""
+
+
 class Places:
     """The activations of one run, each in its place.
 
@@ -59,14 +65,30 @@ class Places:
         self.queue: deque[Item] = deque()
         self.current: Item | None = None
         self.running: dict[Holder, Any] = {}
-        self.starting: dict[Context[Any], None] = {}
         self.ready: list[Context[Any]] = []
-        self.waiting: dict[Gate, dict[Waiter, None]] = {}
-        self.held: dict[object, list[Item]] = {}
-        self.owed: list[Owed] = []
+        self.starting: dict[Context[Any], None] = NONE
+        self.waiting: dict[Gate, dict[Waiter, None]] = NONE
+        self.held: dict[object, list[Item]] = NONE
+        self.owed: Sequence[Owed] = ()
+
+    def owe(self, item: Item, error: BaseException, aborted: bool) -> None:
+        """It ended without being done."""
+        self.owed = self.owed or []
+        cast(list[Owed], self.owed).append(Owed(item, error, aborted))
+
+    def hold(self, token: object, items: list[Item]) -> None:
+        """They wait until whoever has the token lets them go."""
+        self.held = self.held or {}
+        self.held[token] = items
+
+    def hold_back(self, context: Context[Any]) -> None:
+        """It has its slot, and waits for a checkpoint."""
+        self.starting = self.starting or {}
+        self.starting[context] = None
 
     def line_up(self, waiter: Waiter) -> None:
         """It waits in line at its gate."""
+        self.waiting = self.waiting or {}
         self.waiting.setdefault(waiter.gate, {})[waiter] = None
 
     def step_out(self, waiter: Waiter) -> None:

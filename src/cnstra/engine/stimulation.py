@@ -14,7 +14,7 @@ from cnstra.engine.admission import wait_for_permits
 from cnstra.engine.audience import Audience
 from cnstra.engine.commits import deliver, vacate
 from cnstra.engine.context import Context, ContextStore, Stimulator
-from cnstra.engine.places import Places, item_of
+from cnstra.engine.places import NONE, Places, item_of
 from cnstra.engine.recorder import Item, Recorder
 from cnstra.engine.run import UNLIMITED
 from cnstra.engine.signals import Signal
@@ -64,14 +64,9 @@ class Stimulation:
 
     # What a run rarely needs stands here, so that a tiny run need not set it up.
     attempt = 1
-    done = False
     looking = False
     grace = DEFAULT_GRACE
-    slots = UNLIMITED
-    max_hops = UNLIMITED
-    audience: Audience | None = None
     outer: Context[Any] | None = None
-    recorder: Recorder | None = None
     wake: threading.Event | None = None
     interrupted_from_outside = False
     """The abort of the activation around this inner run came before it had done all it owed."""
@@ -92,7 +87,12 @@ class Stimulation:
         self.loop = _get_running_loop()
         self.thread = threading.get_ident()
         self.places = Places()
+        self.audience: Audience | None = None
+        self.recorder: Recorder | None = None
+        self.slots = UNLIMITED
+        self.max_hops = UNLIMITED
         self.closing = False
+        self.done = False
         self.spare = False
 
     # --- what a caller sees
@@ -216,10 +216,9 @@ class Stimulation:
         else:
             deliver(self, list(items), [(None, signal, None) for signal in entries], None)
         self._vars.run(drain, self)
-        if self.loop is None:
+        if self.loop is None and self.places.waiting:
             self._see_through()
-        else:
-            self.go_on()
+        self.go_on()
 
     def go_on(self) -> None:
         """Start a strand where work waits that none will come to; end the run if it is over."""
@@ -247,16 +246,16 @@ class Stimulation:
                 self._vars.run(drain, self)
         except BaseException as error:
             self.abort(error)
-            raise
-        finally:
             self._end_if_over()
+            raise
 
     def _end_if_over(self) -> None:
         if self.closing:
             self._take_back()
         places = self.places
-        listening = self.audience is not None and self.audience.waiting
-        if self.done or places.running or listening or places.current is not None:
+        if self.done or places.running or places.current is not None:
+            return
+        if self.audience is not None and self.audience.waiting:
             return
         if self.closing or not (places.queue or places.held or places.waiting):
             self._end()
@@ -337,7 +336,7 @@ class Stimulation:
         unstarted = [*places.ready, *places.starting]
         waiters = places.waiters
         places.ready.clear()
-        places.starting.clear()
+        places.starting = NONE
         places.queue.extendleft(waiter.item for waiter in reversed(waiters))
         places.queue.extendleft(item_of(context) for context in reversed(unstarted))
         for waiter in waiters:

@@ -13,10 +13,13 @@ from typing import Any
 from cnstra.engine.admission import admit
 from cnstra.engine.commits import ended_in_task, failed_in_task, raised, returned
 from cnstra.engine.context import Context
+from cnstra.engine.network import Receiver
 from cnstra.engine.places import Holder, Turn, item_of
 from cnstra.engine.run import UNLIMITED, Run
 from cnstra.engine.signals import Signal
 from cnstra.errors import DurationExceeded
+
+NOBODY: tuple[Receiver, ...] = ()
 
 
 def drain(run: Run) -> None:
@@ -47,33 +50,44 @@ def drain(run: Run) -> None:
                 _call(run, admitted)
             continue
 
-        # What follows is `_call` and the commit for the plain case, inlined. Between one handler
-        # and the next nobody looks at `current`, so it is set once for each.
-        places.current = item
-        context: Context[Any] | None = None
-        try:
-            if arity == 2:
-                output = receiver.handler(signal.payload, receiver.axon)
-            elif arity == 1:
-                output = receiver.handler(signal.payload)
+        # What follows is `_call` and the commit for the plain case, inlined. A signal for one
+        # receiver, when nothing else waits, goes on without a turn through the queue. Between one
+        # handler and the next nobody looks at `current`, so it is set once for each.
+        while True:
+            places.current = item
+            context: Context[Any] | None = None
+            try:
+                if arity == 2:
+                    output = receiver.handler(signal.payload, receiver.axon)
+                elif arity == 1:
+                    output = receiver.handler(signal.payload)
+                else:
+                    context = Context(run, receiver, signal, lineage, hops)
+                    output = receiver.handler(signal.payload, receiver.axon, context)
+            except BaseException as error:
+                raised(run, item, context, error)
+                break
+            targets = None
+            if context is None or context.rare is None:
+                if output is None:
+                    break
+                if type(output) is Signal:
+                    targets = receiver.routes.get(output.collateral_name)
+            if targets is None:
+                returned(run, item, context, output)
+                break
+            hops += 1
+            if len(targets) == 1 and not queue:
+                receiver, signal = targets[0], output
+                item = (receiver, signal, None, hops)
+                arity = receiver.plain_arity
+                if arity and hops <= max_hops and not ready and not run.closing:
+                    continue
+                queue.append(item)
             else:
-                context = Context(run, receiver, signal, lineage, hops)
-                output = receiver.handler(signal.payload, receiver.axon, context)
-        except BaseException as error:
-            raised(run, item, context, error)
-            continue
-        if context is None or context.rare is None:
-            if output is None:
-                continue
-            targets = (
-                receiver.routes.get(output.collateral_name) if type(output) is Signal else None
-            )
-            if targets is not None:
-                hops += 1
                 for target in targets:
                     queue.append((target, output, None, hops))
-                continue
-        returned(run, item, context, output)
+            break
     places.current = None
 
 
@@ -120,9 +134,11 @@ async def strand(run: Run) -> None:
             except BaseException as error:
                 await failed_in_task(run, turn, task, error)
                 break
-            targets = (
-                receiver.routes.get(output.collateral_name) if type(output) is Signal else None
-            )
+            targets: tuple[Receiver, ...] | None = None
+            if output is None:
+                targets = NOBODY
+            elif type(output) is Signal:
+                targets = receiver.routes.get(output.collateral_name)
             if (
                 targets is None
                 or places.waiting
@@ -133,15 +149,14 @@ async def strand(run: Run) -> None:
             hops += 1
             for target in targets:
                 queue.append((target, output, None, hops))
-            if ready or run.closing or not queue:
-                del running[turn]
-                break
-            item = queue[0]
-            receiver, signal, lineage, hops = item
-            if not receiver.plain_coroutine or hops > max_hops:
-                del running[turn]
-                break
-            turn.item, turn.context = queue.popleft(), None
+            if queue and not ready and not run.closing:
+                item = queue[0]
+                receiver, signal, lineage, hops = item
+                if receiver.plain_coroutine and hops <= max_hops:
+                    turn.item, turn.context = queue.popleft(), None
+                    continue
+            del running[turn]
+            break
     run.go_on()
 
 
