@@ -20,7 +20,7 @@ def figures(repetitions: int) -> Iterator[Figure]:
         lambda: bare.run(routes, signal),
         lambda: cns.stimulate(signal),
         per=ACTIVATIONS,
-        goal=1.6,
+        goal=2.0,
         repetitions=repetitions,
     )
 

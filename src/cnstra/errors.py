@@ -56,6 +56,11 @@ class UnstoppableHandler(DefinitionError):
     async, or give the dendrite in_thread=True and watch ctx.abort_signal."""
 
 
+class UnresolvedType(DefinitionError):
+    """The type {type} of collateral {collateral!r} cannot be resolved ({reason}): define what it
+    names in its module, above the collateral."""
+
+
 class InvalidOption(DefinitionError, ValueError):
     """{option}={value!r} is not valid: {remedy}."""
 

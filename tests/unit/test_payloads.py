@@ -16,7 +16,7 @@ import pytest
 
 from cnstra import collateral
 from cnstra.engine.payloads import PayloadCodec, decode_json, encode_json
-from cnstra.errors import InvalidPayload, NotSerializable
+from cnstra.errors import InvalidPayload, NotSerializable, UnresolvedType
 
 
 @dataclass
@@ -180,3 +180,22 @@ def test_a_type_without_a_json_form_is_legal_as_long_as_it_stays_inside() -> Non
 
 def test_json_of_ours_goes_both_ways() -> None:
     assert decode_json(encode_json({"a": [1, "b", None]})) == {"a": [1, "b", None]}
+
+
+@pytest.mark.parametrize(("type_", "wrong"), [(int, True), (int, 1.5), (str, 1), (bool, 1)])
+def test_a_builtin_from_outside_is_that_builtin_and_no_subclass(type_: Any, wrong: Any) -> None:
+    with pytest.raises(InvalidPayload):
+        PayloadCodec("c", type_).convert(wrong)
+
+
+def test_a_type_that_names_what_is_not_defined_is_refused_at_the_definition() -> None:
+    class Unfinished(NamedTuple):
+        item: "Nowhere"  # type: ignore[name-defined]  # noqa: F821
+
+    with pytest.raises(UnresolvedType, match=r"Unfinished of collateral 'c'.*Nowhere"):
+        collateral("c", Unfinished)
+
+
+def test_a_complaint_names_the_type_in_full() -> None:
+    with pytest.raises(InvalidPayload, match=r"not of its type list\[int\]"):
+        PayloadCodec("c", list[int]).convert("no")

@@ -15,9 +15,9 @@ Remove = Callable[[], None]
 class AbortSignal:
     """Says whether an abort was asked for, and why. Read it from any thread.
 
-    A handler that *observed* the abort and then returns `None` is taken to have been interrupted: it is
-    still owed, and a retry runs it again. To observe means to read `aborted` as `True`, or to be woken
-    by `wait()` or a callback. Return `[]` to say "done, nothing to emit".
+    A handler that *observed* the abort and then returns `None` is taken to have been interrupted:
+    it is still owed, and a retry runs it again. To observe means to read `aborted` as `True`, or to
+    be woken by `wait()` or a callback. Return `[]` to say "done, nothing to emit".
     """
 
     __slots__ = ("_callbacks", "_lock", "_reason", "_set")

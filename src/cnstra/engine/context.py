@@ -97,7 +97,7 @@ class ContextStore:
             }
 
     def read(self, neuron: str, reader: object) -> object:
-        """The neuron's value as `reader`, an activation, sees it: the last one set, or `MISSING`."""
+        """The neuron's value as the activation `reader` sees it: the last one set, or `MISSING`."""
         value = self._values.get(neuron, MISSING)
         if self._codecs is None or value is MISSING:
             return value

@@ -8,7 +8,7 @@ from cnstra.engine.abort import AbortSignal
 from cnstra.engine.context import ContextStore
 from cnstra.engine.network import Network
 from cnstra.engine.recorder import Emission, Item
-from cnstra.engine.signals import Signal, signal_from_wire
+from cnstra.engine.signals import Signal, is_signal, signal_from_wire
 from cnstra.engine.stimulation import Stimulation
 from cnstra.engine.tasks import ActivationTask, FailedTask, task_from_wire
 from cnstra.errors import InvalidOption, NoRunningLoop, NothingToActivate
@@ -24,7 +24,7 @@ def stimulate(
     run: Stimulation, network: Network, signals: object, abort_signal: AbortSignal | None
 ) -> Stimulation:
     """Start the run with these signals."""
-    entries = [signals] if type(signals) is Signal else signals_of(network, signals)
+    entries = [signals] if is_signal(signals) else signals_of(network, signals)
     if run.loop is None:
         _require_sync(run, network, [signal.collateral_name for signal in entries])
     emissions: list[Emission] = []
@@ -98,7 +98,7 @@ def limit(option: str, value: int) -> int:
 
 
 def _checked(network: Network, signal: object) -> Signal[Any]:
-    if isinstance(signal, Signal):
+    if is_signal(signal):
         if signal.collateral_name not in network.collaterals:
             network.require(signal.collateral_name)
         return signal

@@ -74,7 +74,7 @@ class Network:
         self._awaiting: dict[str, Receiver | None] = {}
 
     def receivers_of(self, collateral_name: str) -> tuple[Receiver, ...]:
-        """Who listens to the collateral. Raises `UnknownCollateral`; an empty network knows them all."""
+        """Who listens to the collateral. Raises `UnknownCollateral`; an empty network knows all."""
         found = self.listeners.get(collateral_name)
         if found is None:
             self.require(collateral_name)
@@ -82,7 +82,7 @@ class Network:
         return found
 
     def require(self, collateral_name: str) -> None:
-        """Raise `UnknownCollateral` unless the network, or an empty one's user, can know the name."""
+        """Raise `UnknownCollateral`, unless the network knows the name, or is empty."""
         if self.neurons and collateral_name not in self.collaterals:
             near = difflib.get_close_matches(collateral_name, self.collaterals, n=1)
             raise UnknownCollateral(
@@ -99,7 +99,7 @@ class Network:
         return found
 
     def first_awaiting(self, collateral_name: str) -> Receiver | None:
-        """A handler that needs an event loop and can be reached from the collateral, if there is one."""
+        """A handler, if there is one, that needs an event loop and can be reached from there."""
         if collateral_name not in self._awaiting:
             self._awaiting[collateral_name] = self._search(collateral_name)
         return self._awaiting[collateral_name]
@@ -109,7 +109,7 @@ class Network:
         return {name: neuron.codec for name, neuron in self.neurons.items()}
 
     def describe(self) -> dict[str, Any]:
-        """The graph as plain data: neurons with their axons and dendrites, collaterals with types."""
+        """The graph as plain data: neurons, their axons and dendrites, collaterals and types."""
         return {
             "neurons": [
                 {

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast, overload
 
 from cnstra.clock import seconds
 from cnstra.engine.context import Context
-from cnstra.engine.payloads import PayloadCodec
+from cnstra.engine.payloads import PayloadCodec, is_named_tuple
 from cnstra.engine.signals import Collateral, Signal
 from cnstra.errors import (
     DefinitionError,
@@ -32,7 +32,8 @@ Output = Signal[Any] | Sequence[Signal[Any]] | None
 Result = Output | Awaitable[Output]
 
 Handler = Callable[[P, A, Context[C]], Result] | Callable[[P, A], Result] | Callable[[P], Result]
-"""A handler takes (payload), (payload, axon) or (payload, axon, ctx). Parameters with a default are its own."""
+"""A handler takes (payload), (payload, axon) or (payload, axon, ctx). Parameters with a default are
+its own."""
 
 PLAIN_ARGUMENTS = 3
 
@@ -171,10 +172,12 @@ class Neuron(Generic[A, C]):
     ) -> Any:
         """Let `fn` answer to a collateral, or to each of several.
 
-        With `fn` it returns the neuron, to be chained; without, a decorator that returns the function.
+        With `fn` it returns the neuron, to be chained; without, a decorator that returns the
+        function.
 
         in_thread: run a sync handler in a thread of its own, so that it does not hold up the loop.
-        max_duration: seconds after which the handler is stopped; the neuron's, where it is not given.
+        max_duration: seconds after which the handler is stopped; where it is not given, the
+            neuron's.
 
         >>> @step1.dendrite(request)
         ... async def on_request(payload, axon, ctx): ...
@@ -204,8 +207,8 @@ class Neuron(Generic[A, C]):
     def _bind_each(
         self, collateral: Any, fn: F, in_thread: bool | None, max_duration: Any
     ) -> "tuple[Neuron[A, C], F]":
-        many = [collateral] if isinstance(collateral, Collateral) else list(collateral)
-        for one in cast(list[Collateral[Any]], many):
+        single = isinstance(collateral, Collateral)
+        for one in cast(Iterable[Collateral[Any]], [collateral] if single else collateral):
             self._bind(one, fn, in_thread, max_duration)
         return self, fn
 
@@ -264,7 +267,7 @@ class ContextBuilder(Generic[C]):
 
 
 def with_ctx(context: type[C]) -> ContextBuilder[C]:
-    """The seed's way to say `neuron(..., context=C)`: `with_ctx(Executed).neuron("step1", axon)`."""
+    """The seed's way to say `neuron(..., context=C)`: `with_ctx(C).neuron("step1", axon)`."""
     return ContextBuilder(context)
 
 
@@ -317,14 +320,16 @@ def neuron(name: str, axon: Any = None, *, context: Any = Any, **options: Any) -
     concurrency: how many of its activations may run at once, over all runs of the CNS.
     max_duration: seconds (or a `timedelta`) after which an activation is stopped and failed.
     in_thread: run its sync handlers in threads.
-    checkpoint: in a durable run, save the activation before its handler starts, and its outputs before
-        their successors do: for a step that is dear to repeat, or must know its idempotency key.
+    checkpoint: in a durable run, save the activation before its handler starts, and its outputs
+        before their successors do: for a step that is dear to repeat, or must know its idempotency
+        key.
 
     >>> class Step1Axon(NamedTuple):
     ...     step1_out: Collateral[Item]
     >>> step1 = neuron("step1", Step1Axon(step1_out), context=Executed)
     """
-    return Neuron(name, {} if axon is None else axon, context=context, **options)
+    made: Neuron[Any, Any] = Neuron(name, {} if axon is None else axon, context=context, **options)
+    return made
 
 
 def collaterals_of(axon: object, neuron: str) -> dict[str, Collateral[Any]]:
@@ -333,7 +338,7 @@ def collaterals_of(axon: object, neuron: str) -> dict[str, Collateral[Any]]:
         fields = dict(cast(Mapping[str, object], axon))
     elif isinstance(axon, SimpleNamespace):
         fields = dict(vars(axon))
-    elif isinstance(axon, tuple) and hasattr(axon, "_asdict"):
+    elif is_named_tuple(type(axon)):
         fields = cast(dict[str, object], cast(Any, axon)._asdict())
     else:
         raise DefinitionError(

@@ -4,12 +4,12 @@ import asyncio
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from cnstra.engine.context import Context
 from cnstra.engine.network import Receiver
 from cnstra.engine.recorder import Emission
-from cnstra.engine.signals import Signal
+from cnstra.engine.signals import SIGNAL, is_signal
 from cnstra.errors import Aborted, CnstraError, DurationExceeded, InvalidOutput, NotOnAxon
 
 
@@ -77,8 +77,8 @@ def outcome_of_error(
 ) -> Outcome:
     """What it means that the handler raised `error`.
 
-    `aborting`: an abort was asked for. `cancelled`: somebody cancelled the task that ran the handler.
-    A cancellation that nobody asked for is an ordinary failure.
+    `aborting`: an abort was asked for. `cancelled`: somebody cancelled the task that ran the
+    handler. A cancellation that nobody asked for is an ordinary failure.
     """
     rare = None if context is None else context.rare
     stop = None if rare is None else rare.stop
@@ -102,18 +102,19 @@ def emissions_of(receiver: Receiver, output: Any) -> list[Emission]:
     """The returned signals, each with who receives it. Raises what is wrong with them."""
     if output is None:
         return []
-    signals: Sequence[Any] = output if isinstance(output, list | tuple) else (output,)
+    several = isinstance(output, list | tuple)
+    signals = cast(Sequence[Any], output if several else (output,))
     routes = receiver.routes
     return [
         (signal, routes[signal.collateral_name])
-        if isinstance(signal, Signal) and signal.collateral_name in routes
+        if isinstance(signal, SIGNAL) and signal.collateral_name in routes
         else _refuse(receiver, signal)
         for signal in signals
     ]
 
 
 def _refuse(receiver: Receiver, signal: object) -> NoReturn:
-    if not isinstance(signal, Signal):
+    if not is_signal(signal):
         raise InvalidOutput(neuron=receiver.neuron_name, output=repr(signal)[:200])
     raise NotOnAxon(
         neuron=receiver.neuron_name,

@@ -5,31 +5,37 @@ from typing import Any, Generic, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from cnstra.errors import InvalidPayload, NotSerializable
+from cnstra.errors import InvalidPayload, NotSerializable, UnresolvedType
 
 T = TypeVar("T")
+
+_OF_JSON = {bool, int, float, str, bytes, dict, list, tuple, set, frozenset}
+"""Types whose values are looked through: `True` is an `int` for Python, and no number for us."""
 
 
 class PayloadCodec(Generic[T]):
     """How the values of one type travel: as whatever JSON `msgspec` makes of it.
 
-    Dataclasses, TypedDicts, Structs, attrs classes, builtins and pydantic models are understood; a NamedTuple
-    travels as an object. Any other type is legal too, as long as its values stay inside the process.
+    Dataclasses, TypedDicts, Structs, attrs classes, builtins and pydantic models are understood; a
+    NamedTuple travels as an object. Any other type is legal too, as long as its values stay inside
+    the process.
     """
 
     __slots__ = ("_decoder", "_tuple", "name", "type")
 
-    def __init__(self, name: str, type_: type[T] | Any) -> None:
+    def __init__(self, name: str, type_: Any) -> None:
         self.name = name
-        self.type = type_
-        self._tuple: type[Any] | None = type_ if _is_named_tuple(type_) else None
-        wire_type = _object_of(self._tuple) if self._tuple else type_
+        self.type: Any = type_
+        self._tuple: Any = type_ if is_named_tuple(type_) else None
         try:
+            wire_type = _object_of(type_) if self._tuple else type_
             self._decoder: msgspec.json.Decoder[Any] | None = msgspec.json.Decoder(
                 wire_type, dec_hook=_decode_foreign
             )
         except (TypeError, NotImplementedError):
             self._decoder = None
+        except NameError as error:
+            raise UnresolvedType(collateral=name, type=_name_of(type_), reason=error) from error
 
     def encode(self, payload: T) -> bytes:
         """The payload as JSON. Raises `NotSerializable`, naming the collateral and the way out."""
@@ -88,8 +94,9 @@ def decode_json(data: bytes | str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _is_named_tuple(type_: object) -> bool:
-    return isinstance(type_, type) and issubclass(type_, tuple) and hasattr(type_, "_fields")
+def is_named_tuple(type_: Any) -> bool:
+    """Whether it is the class of a NamedTuple."""
+    return hasattr(type_, "_fields") and isinstance(type_, type) and issubclass(type_, tuple)
 
 
 def _object_of(tuple_type: Any) -> Any:
@@ -104,17 +111,18 @@ def _object_of(tuple_type: Any) -> Any:
 
 
 def _as_object(value: object) -> object:
-    return cast(Any, value)._asdict() if _is_named_tuple(type(value)) else value
+    return cast(Any, value)._asdict() if is_named_tuple(type(value)) else value
 
 
 def _is_instance(value: object, type_: object) -> bool:
     """Whether `value` is already what handlers expect, so that it need not be rebuilt."""
-    plain = isinstance(type_, type) and not _is_typed_dict(type_)
-    return plain and type_ not in (dict, list, tuple, set) and isinstance(value, cast(Any, type_))
+    if not isinstance(type_, type) or type_ in _OF_JSON or _is_typed_dict(type_):
+        return False
+    return isinstance(value, cast(Any, type_))
 
 
-def _is_typed_dict(type_: object) -> bool:
-    return isinstance(type_, type) and issubclass(type_, dict) and hasattr(type_, "__total__")
+def _is_typed_dict(type_: Any) -> bool:
+    return hasattr(type_, "__total__") and isinstance(type_, type) and issubclass(type_, dict)
 
 
 def _encode_foreign(value: object) -> object:
@@ -145,4 +153,4 @@ def _refuse_non_finite(value: object) -> None:
 
 
 def _name_of(type_: object) -> str:
-    return getattr(type_, "__name__", None) or str(type_)
+    return type_.__name__ if isinstance(type_, type) else str(type_)

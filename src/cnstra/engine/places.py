@@ -38,7 +38,7 @@ Holder = Context[Any] | Turn
 """What holds a slot of a run."""
 
 
-NONE: Final[Any] = MappingProxyType({})
+NONE: Final = cast(Any, MappingProxyType[Any, Any]({}))
 """What most runs never need is made when one does: a tiny run is mostly its start and its end."""
 
 

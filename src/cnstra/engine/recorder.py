@@ -7,8 +7,8 @@ from cnstra.engine.network import Receiver
 from cnstra.engine.signals import Signal
 
 Item = tuple[Receiver, Signal[Any], Any, int]
-"""An activation that waits: its receiver, its signal, its lineage, its hop on the path. A bare tuple, as
-the hot loop makes one for every hop."""
+"""An activation that waits: its receiver, its signal, its lineage, its hop on the path. A bare
+tuple, as the hot loop makes one for every hop."""
 
 Emission = tuple[Signal[Any], tuple[Receiver, ...]]
 """An emitted signal and who receives it."""
@@ -48,8 +48,8 @@ class Recorder(Protocol):
     ) -> tuple[list[Item], Barrier | None]:
         """An activation is done. Returns its successors, which start once the barrier lets them.
 
-        Raises `NotSerializable`, `InvalidPayload` or `DuplicateKey`: the activation then fails instead, and
-        nothing of it is recorded.
+        Raises `NotSerializable`, `InvalidPayload` or `DuplicateKey`: the activation then fails
+        instead, and nothing of it is recorded.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Collaterals, the typed channels, and the signals that they mint."""
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeGuard, TypeVar, overload
 
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.errors import InvalidName, InvalidSignal
@@ -29,12 +29,12 @@ class Signal(Generic[T_co]):
         return f"Signal({self.collateral_name!r}, {self.payload!r}{key})"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Signal):
+        if not is_signal(other):
             return NotImplemented
         mine = (self.collateral_name, self.payload, self.key)
         return mine == (other.collateral_name, other.payload, other.key)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
 
 class Collateral(Generic[T]):
@@ -83,15 +83,28 @@ def collateral(name: str, type_: Any = Any) -> Collateral[Any]:
     return Collateral(name, type_)
 
 
+SIGNAL: Any = Signal
+"""The class, for `type(it) is SIGNAL` in the hot loops: checkers then leave what it is alone."""
+
+
+def is_signal(value: object) -> TypeGuard[Signal[Any]]:
+    """Whether it is a signal, of whatever payload."""
+    return isinstance(value, Signal)
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether it is what JSON calls an object."""
+    return isinstance(value, Mapping)
+
+
 def signal_from_wire(wire: object) -> Signal[Any]:
     """The signal in `{"collateralName": ..., "payload": ...}`; a missing payload is `None`."""
-    if isinstance(wire, Signal):
+    if is_signal(wire):
         return wire
-    if isinstance(wire, Mapping):
-        fields = cast(Mapping[str, Any], wire)
-        name, key = fields.get("collateralName"), fields.get("key")
+    if is_object(wire):
+        name, key = wire.get("collateralName"), wire.get("key")
         if isinstance(name, str) and name and isinstance(key, str | None):
-            return Signal(name, fields.get("payload"), key)
+            return Signal(name, wire.get("payload"), key)
     raise InvalidSignal(signal=repr(wire)[:200])
 
 

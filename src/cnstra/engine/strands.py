@@ -16,7 +16,7 @@ from cnstra.engine.context import Context
 from cnstra.engine.network import Receiver
 from cnstra.engine.places import Holder, Turn, item_of
 from cnstra.engine.run import UNLIMITED, Run
-from cnstra.engine.signals import Signal
+from cnstra.engine.signals import SIGNAL
 from cnstra.errors import DurationExceeded
 
 NOBODY: tuple[Receiver, ...] = ()
@@ -71,7 +71,7 @@ def drain(run: Run) -> None:
             if context is None or context.rare is None:
                 if output is None:
                     break
-                if type(output) is Signal:
+                if type(output) is SIGNAL:
                     targets = receiver.routes.get(output.collateral_name)
             if targets is None:
                 returned(run, item, context, output)
@@ -137,7 +137,7 @@ async def strand(run: Run) -> None:
             targets: tuple[Receiver, ...] | None = None
             if output is None:
                 targets = NOBODY
-            elif type(output) is Signal:
+            elif type(output) is SIGNAL:
                 targets = receiver.routes.get(output.collateral_name)
             if (
                 targets is None
@@ -148,7 +148,7 @@ async def strand(run: Run) -> None:
                 break
             hops += 1
             for target in targets:
-                queue.append((target, output, None, hops))
+                queue.append((target, output, None, hops))  # pyright: ignore[reportArgumentType]
             if queue and not ready and not run.closing:
                 item = queue[0]
                 receiver, signal, lineage, hops = item

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from cnstra.engine.signals import Signal, signal_from_wire, signal_to_wire
+from cnstra.engine.signals import Signal, is_object, signal_from_wire, signal_to_wire
 from cnstra.errors import InvalidSignal, InvalidTask
 
 NEVER_STARTED = "Task aborted - not started due to abort signal"
@@ -35,7 +35,7 @@ class ActivationTask:
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """A task that did not complete, and why. `aborted`: it was interrupted or kept from starting."""
+    """A task that did not complete, and why. `aborted`: interrupted, or kept from starting."""
 
     task: ActivationTask
     error: BaseException
@@ -66,13 +66,12 @@ def task_from_wire(wire: object) -> ActivationTask:
         return wire
     if isinstance(wire, FailedTask):
         return wire.task
-    if isinstance(wire, Mapping):
-        fields = cast(Mapping[str, Any], wire)
-        neuron = fields.get("neuronId", fields.get("neuronName"))
-        collateral = fields.get("dendriteCollateralName")
-        stimulation = fields.get("stimulationId", "")
+    if is_object(wire):
+        neuron = wire.get("neuronId", wire.get("neuronName"))
+        collateral = wire.get("dendriteCollateralName")
+        stimulation = wire.get("stimulationId", "")
         if isinstance(neuron, str) and isinstance(collateral, str) and isinstance(stimulation, str):
-            return ActivationTask(stimulation, neuron, collateral, _input_of(fields, collateral))
+            return ActivationTask(stimulation, neuron, collateral, _input_of(wire, collateral))
     raise InvalidTask(task=repr(wire)[:200])
 
 
