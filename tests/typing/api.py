@@ -1,0 +1,210 @@
+"""The public face as its users write it. Never run: only checked, by mypy and by pyright, strictly.
+
+Each `ignore` here is a demand: the checkers complain about one that is not needed.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple, TypedDict, assert_type
+
+from cnstra import (
+    CNS,
+    AbortController,
+    AbortSignal,
+    ActivationTask,
+    Collateral,
+    Context,
+    FailedTask,
+    Neuron,
+    Response,
+    Signal,
+    Stimulation,
+    collateral,
+    neuron,
+    with_ctx,
+)
+
+
+class Item(TypedDict):
+    id: int
+
+
+class Executed(TypedDict):
+    executed: list[str]
+
+
+# --- collaterals and signals
+
+request = collateral("input", Item)
+step1_out = collateral("step1Out", Item)
+output = collateral("output", str)
+anything = collateral("anything")
+many = collateral("many", list[int])
+
+assert_type(request, Collateral[Item])
+assert_type(anything, Collateral[Any])
+assert_type(many, Collateral[list[int]])
+assert_type(request.create_signal({"id": 100}), Signal[Item])
+assert_type(request.create_signal({"id": 100}).payload, Item)
+assert_type(request.name, str)
+
+output.create_signal("text", key="key")
+output.create_signal(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+request.create_signal({"id": "x"})  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
+request.create_signal({})  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
+anything.create_signal(object())
+
+
+# --- neurons, as the design shows them
+
+
+class Step1Axon(NamedTuple):
+    step1_out: Collateral[Item]
+
+
+step1 = neuron("step1", Step1Axon(step1_out), context=Executed)
+assert_type(step1, Neuron[Step1Axon, Executed])
+
+
+async def process_step1(payload: Item) -> None: ...
+
+
+@step1.dendrite(request)
+async def step1_on_input(payload: Item, axon: Step1Axon, ctx: Context[Executed]) -> Signal[Item]:
+    assert_type(ctx.get(), Executed | None)
+    done = ctx.get({"executed": []})
+    assert_type(done, Executed)
+    ctx.set({"executed": [*done["executed"], f"step1-{payload['id']}"]})
+    ctx.set({"executed": 5})  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
+    ctx.delete()
+    await process_step1(payload)
+    print(axon.missing)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+    axon.step1_out.create_signal("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return axon.step1_out.create_signal({"id": payload["id"]})
+
+
+@step1.dendrite(output)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+async def wrong_payload(payload: int, axon: Step1Axon, ctx: Context[Executed]) -> None: ...
+
+
+class OtherAxon(NamedTuple):
+    other: Collateral[int]
+
+
+@step1.dendrite(output)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+async def wrong_axon(payload: str, axon: OtherAxon) -> None: ...
+
+
+def one(payload: Item) -> None: ...
+
+
+def two(payload: Item, axon: Step1Axon) -> Signal[Item] | None:
+    return axon.step1_out.create_signal(payload)
+
+
+def three(payload: Item, axon: Step1Axon, ctx: Context[Executed]) -> Sequence[Signal[Any]]:
+    assert_type(ctx.abort_signal, AbortSignal)
+    assert_type(ctx.stimulation_id, str)
+    assert_type(ctx.idempotency_key, str)
+    assert_type(ctx.attempt, int)
+    return [axon.step1_out.create_signal(payload)]
+
+
+def no_signal(payload: Item) -> str:
+    return "no signal"
+
+
+assert_type(step1.dendrite(request, one), Neuron[Step1Axon, Executed])
+assert_type(step1.dendrite(request, two).dendrite(step1_out, three), Neuron[Step1Axon, Executed])
+step1.dendrite([request, step1_out], one)
+step1.dendrite(request, no_signal)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+step1.dendrite(output, one)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+with_ctx(Executed).neuron("step2", Step1Axon(step1_out)).dendrite(request, three)
+assert_type(with_ctx(Executed).neuron("n", Step1Axon(step1_out)), Neuron[Step1Axon, Executed])
+
+mapped = neuron("mapped", {"out": output}, concurrency=2, max_duration=timedelta(minutes=1))
+
+
+@mapped.dendrite(request)
+async def mapped_on_input(payload: Item, axon: Any) -> Signal[str]:
+    return axon.out.create_signal("text")  # type: ignore[no-any-return]
+
+
+@neuron("plain").dendrite([request, step1_out])
+def plain_on_either(payload: Item) -> None: ...
+
+
+auditor = neuron("auditor", {}).bind(step1.axon, {"step1_out": one})
+
+
+# --- runs
+
+
+def listen(response: Response) -> None:
+    if response.output_signal is not None:
+        assert_type(response.output_signal, Signal[Any])
+        assert_type(response.output_signal.collateral_name, str)
+    assert_type(response.error, BaseException | None)
+
+
+async def listen_later(response: Response) -> None: ...
+
+
+cns = CNS([step1, mapped, auditor])
+CNS()
+
+
+async def runs() -> None:
+    controller = AbortController()
+    run = cns.stimulate(
+        request.create_signal({"id": 100}),
+        on_response=listen,
+        abort_signal=controller.signal,
+        context_values={"step1": {"executed": []}},
+        concurrency=2,
+        max_neuron_hops=10,
+        stimulation_id="mine",
+    )
+    assert_type(run, Stimulation)
+    assert_type(await run, Stimulation)
+    assert_type(await run.wait_until_complete(), Stimulation)
+    assert_type(run.failed_tasks, list[FailedTask])
+    assert_type(run.frontier, list[ActivationTask])
+    assert_type(run.context.get_all(), dict[str, Any])
+    run.abort("reason")
+    controller.abort("reason")
+
+    cns.stimulate({"collateralName": "input", "payload": {"id": 1}}, on_response=listen_later)
+    cns.stimulate([request.create_signal({"id": 1}), output.create_signal("x")])
+    cns.stimulate("input")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cns.stimulate(request.create_signal({"id": 1}), 5)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+
+    cns.activate(run.failed_tasks)
+    cns.activate(run.frontier, context_values=run.context.get_all(), on_response=listen)
+    cns.activate([task.to_wire() for task in run.frontier])
+
+    remove = cns.add_response_listener(listen)
+    remove()
+
+
+def without_a_loop() -> None:
+    assert_type(cns.run(request.create_signal({"id": 1}), concurrency=2), Stimulation)
+
+
+# --- inner runs
+
+
+class Blob: ...
+
+
+blobs = collateral("blobs", Blob)
+
+
+@neuron("transaction", {"done": output}).dendrite(request)
+async def transaction(payload: Item, axon: Any, ctx: Context[Any]) -> Signal[str]:
+    inner = ctx.cns.stimulate(blobs.create_signal(Blob()))
+    await inner
+    await inner.wait_until_complete()
+    assert_type(inner.aborted, bool)
+    return output.create_signal("done")
