@@ -280,7 +280,7 @@ class Stimulation:
             self.interrupted_from_outside = bool(self.places.owed or self.places.unstarted())
 
     def _remember_errors(self) -> None:
-        errors = [one.error for one in self.places.owed]
+        errors = [one.error for one in self.places.owed if not one.aborted]
         errors += self.audience.errors if self.audience else []
         if errors:
             self._unnoticed = Unnoticed(self.id, errors)
