@@ -38,8 +38,8 @@ def load(target: str, kind: type[T]) -> T:
         made = _made(target, found, kind)
         if isinstance(made, kind):
             return made
-        raise WrongKind(target=f"{target}()", found=_article(type(made)), wanted=kind.__name__)
-    raise WrongKind(target=target, found=_article(type(found)), wanted=kind.__name__)
+        raise WrongKind(target=f"{target}()", found=_kind_of(made), wanted=kind.__name__)
+    raise WrongKind(target=target, found=_kind_of(found), wanted=kind.__name__)
 
 
 def neighbours(target: str, kind: type[T]) -> list[T]:
@@ -139,6 +139,6 @@ def _example(target: str, kind: type[Any]) -> str:
     return f", as in {module}:{kind.__name__.lower()}"
 
 
-def _article(kind: type[Any]) -> str:
-    name = kind.__name__
+def _kind_of(value: object) -> str:
+    name = type(value).__name__
     return f"an {name}" if name[:1] in "AEIOUaeiou" else f"a {name}"
