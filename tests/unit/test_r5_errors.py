@@ -23,6 +23,11 @@ def failing(coroutine: bool, error: BaseException) -> Any:
     return fail_later if coroutine else fail
 
 
+def cancel_all_tasks() -> None:
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
 @pytest.mark.parametrize("coroutine", [False, True])
 async def test_a_handler_that_raises_makes_one_failed_task(coroutine: bool) -> None:
     error = ValueError("no such user")
@@ -136,13 +141,72 @@ async def test_whoever_cancels_the_tasks_of_a_loop_finds_the_work_still_owed() -
     await entered.wait()
 
     # When every task of the loop but ours is cancelled, as asyncio.run does at its end
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
-        task.cancel()
+    cancel_all_tasks()
     await run.wait_until_done()
 
     # Then the activation is interrupted, not failed
     (failed,) = run.failed_tasks
     assert failed.aborted
+
+
+async def test_a_run_whose_task_was_cancelled_before_it_began_ends_and_owes_all() -> None:
+    log: list[int] = []
+
+    async def work(payload: int) -> None:
+        log.append(payload)
+
+    run = CNS([neuron("n", {}).dendrite(entry, work)]).stimulate(
+        [entry.create_signal(1), entry.create_signal(2)]
+    )
+    cancel_all_tasks()
+
+    await asyncio.wait_for(run.wait_until_done(), 5)
+    assert log == []
+    assert [failed.task.input.payload for failed in run.failed_tasks] == [1, 2]
+    assert all(failed.aborted for failed in run.failed_tasks)
+
+
+async def test_a_run_whose_task_was_cancelled_while_inner_runs_ended_ends_too() -> None:
+    # Given a handler that has returned, and its inner run that goes on
+    entered = asyncio.Event()
+
+    async def wait(payload: int) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async def start(payload: int, axon: Any, ctx: Context[Any]) -> None:
+        ctx.cns.stimulate(middle.create_signal(payload))
+
+    cns = CNS([neuron("o", {}).dendrite(entry, start), neuron("i", {}).dendrite(middle, wait)])
+    run = cns.stimulate(entry.create_signal(1))
+    await entered.wait()
+
+    # When every task is cancelled
+    cancel_all_tasks()
+
+    # Then the run ends, and its activation was interrupted with its inner run
+    await asyncio.wait_for(run.wait_until_done(), 5)
+    (failed,) = run.failed_tasks
+    assert failed.aborted
+
+
+@pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_in_a_listener_leaves_the_run_owed(
+    fatal: type[BaseException],
+) -> None:
+    runs: list[Any] = []
+
+    def listen(response: Any) -> None:
+        if response.output_signal == middle.create_signal(1):
+            runs.append(response.stimulation)
+            raise fatal
+
+    with pytest.raises(fatal):
+        CNS([passing("n", entry, middle), sink("s", middle, [])]).stimulate(
+            entry.create_signal(1), on_response=listen
+        )
+    assert runs[0].aborted
+    assert [task.neuron_id for task in runs[0].frontier] == ["s"]
 
 
 @pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
@@ -158,6 +222,7 @@ def test_what_ends_the_process_is_no_failure_of_the_handler(fatal: type[BaseExce
     with pytest.raises(fatal):
         cns.stimulate([entry.create_signal(1), entry.create_signal(2)])
     assert [task.input.payload for task in runs[0].frontier] == [1, 2]
+    assert runs[0].done
 
 
 def test_an_unobserved_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:

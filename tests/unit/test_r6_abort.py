@@ -644,3 +644,24 @@ def test_a_sync_run_may_be_aborted_from_another_thread() -> None:
 
     assert log[-1] == 5
     assert names(run.failed_tasks) == [("n", 6)]
+
+
+async def test_no_grace_at_all_cancels_what_is_just_about_to_begin() -> None:
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    async def wait_here(payload: int) -> None:
+        await wait()
+
+    cns = CNS(
+        [
+            neuron("sync", {}).dendrite(entry, lambda payload: wait()),
+            neuron("async", {}).dendrite(middle, wait_here),
+        ]
+    )
+    run = cns.stimulate([entry.create_signal(1), middle.create_signal(2)])
+
+    run.abort(grace=0)
+
+    await asyncio.wait_for(run.wait_until_done(), 5)
+    assert names(run.failed_tasks) == [("sync", 1), ("async", 2)]

@@ -311,3 +311,26 @@ async def test_inner_runs_have_recorders_of_their_own_by_their_number() -> None:
     assert ("inner", "root.0", 0) in journal.log
     assert ("inner", "root.0", 1) in journal.log
     assert keys == ["key of root.0/0.0", "key of root.0/1.0"]
+
+
+async def test_a_checkpoint_that_never_lands_holds_up_no_listener_and_no_abort() -> None:
+    heard: list[Any] = []
+
+    async def listen(response: Any) -> None:
+        heard.append(response)
+
+    journal, controller = Journal(step=True), AbortController()
+    cns = CNS([passing("first", entry, middle), sink("second", middle, [])])
+    run = start(
+        cns,
+        journal,
+        entry.create_signal(1),
+        on_response=listen,
+        abort_signal=controller.signal,
+    )
+    await settled()
+    assert len(heard) == 2
+
+    controller.abort("the lease is lost")
+    await asyncio.wait_for(run.wait_until_done(), 5)
+    assert names(run.failed_tasks) == [("second", 1)]

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from cnstra.engine.threads import call_on
 from cnstra.errors import Aborted
 
 logger = logging.getLogger("cnstra.engine")
@@ -25,7 +26,7 @@ class AbortSignal:
     def __init__(self) -> None:
         self._set = False
         self._reason: object = None
-        self._callbacks: dict[object, Callable[[], None]] = {}
+        self._callbacks: dict[object, Callable[[], object]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -43,7 +44,7 @@ class AbortSignal:
         if self.aborted:
             raise Aborted(reason=self.reason)
 
-    def add_callback(self, callback: Callable[[], None]) -> Remove:
+    def add_callback(self, callback: Callable[[], object]) -> Remove:
         """Call `callback()` on abort, in the aborting thread; at once, if that was before.
 
         Returns the remover, harmless when called twice.
@@ -61,11 +62,7 @@ class AbortSignal:
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
 
-        def wake() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(woken.set)
-
-        remove = self.add_callback(wake)
+        remove = self.add_callback(lambda: call_on(loop, woken.set))
         try:
             await woken.wait()
         finally:
@@ -127,14 +124,14 @@ class ObservedSignal(AbortSignal):
             self.observed = True
         return self._set
 
-    def add_callback(self, callback: Callable[[], None]) -> Remove:
+    def add_callback(self, callback: Callable[[], object]) -> Remove:
         def observe() -> None:
             self.observed = True
             callback()
 
         return super().add_callback(observe)
 
-    def inherit(self, callback: Callable[[], None]) -> Remove:
+    def inherit(self, callback: Callable[[], object]) -> Remove:
         """Like `add_callback`, for an inner run: its hearing of the abort is not the handler's."""
         return super().add_callback(callback)
 

@@ -9,6 +9,7 @@ from cnstra.engine.gates import Gate, Waiter, outer_activations
 from cnstra.engine.outcomes import Failed
 from cnstra.engine.recorder import Item
 from cnstra.engine.run import Run
+from cnstra.engine.threads import call_on
 from cnstra.errors import HopLimitExceeded, WaitCycle
 
 
@@ -73,14 +74,11 @@ def _offered(waiter: Waiter) -> None:
         elif run.wake is not None:
             waiter.gate.promise(waiter)
             run.wake.set()
-    elif run.loop.is_closed():
-        return
-    elif run.thread == threading.get_ident():
+    elif run.thread == threading.get_ident() and not run.loop.is_closed():
         if _claim(waiter):
             run.go_on()
-    else:
+    elif call_on(run.loop, _look, waiter):
         waiter.gate.promise(waiter)
-        run.loop.call_soon_threadsafe(_look, waiter)
 
 
 def _look(waiter: Waiter) -> None:
@@ -110,8 +108,8 @@ def _claim(waiter: Waiter) -> bool:
 def wait_for_permits(run: Run) -> None:
     """Block this thread until something in line has its permit. For a run without a loop."""
     waiters = run.places.waiters
-    wake = threading.Event()
-    with waiters[0].gate.lock:
+    wake, lock = threading.Event(), waiters[0].gate.lock
+    with lock:
         run.looking = True
         for gate in list(run.places.waiting):
             gate.offer()
@@ -123,7 +121,8 @@ def wait_for_permits(run: Run) -> None:
         if not run.closing:
             wake.wait()
     finally:
-        run.wake = None
-        for waiter in waiters:
-            if waiter.promised and not _claim(waiter):
-                waiter.gate.decline(waiter)
+        with lock:  # else a promise might come just after the last look
+            run.wake = None
+            for waiter in waiters:
+                if waiter.promised and not _claim(waiter):
+                    waiter.gate.decline(waiter)

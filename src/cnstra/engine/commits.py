@@ -2,9 +2,10 @@
 
 import asyncio
 import inspect
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
+from cnstra.engine.audience import Audience, Pending
 from cnstra.engine.context import Context
 from cnstra.engine.outcomes import (
     Done,
@@ -55,6 +56,8 @@ def conclude(run: Run, item: Item, context: Context[Any] | None, outcome: Outcom
             _interrupt(run, item, context, error)
             if fatal:
                 run.abort(error)
+                if run.loop is not None:
+                    run.loop.call_soon(run.go_on)  # our strand ends here, and would have gone on
                 raise error
         case Unfinished(output):
             _conclude_later(run, item, context or Context(run, *item), output)
@@ -136,43 +139,59 @@ def _conclude_later(run: Run, item: Item, context: Context[Any], output: Any) ->
         await see_through(task)
         run.go_on()
 
-    run.places.running[context] = run.spawn(later())
+    run.places.running[context] = None
+    run.spawn(later())
 
 
 async def ended_in_task(run: Run, holder: Holder, task: "asyncio.Task[None]", output: Any) -> None:
     """The coroutine handler returned; nothing cancels the task for its sake from here on."""
-    context = await _out_of_reach(run, holder, task)
-    returned(run, item_of(holder), context, output)
+    context, error = await _out_of_reach(run, holder, task)
+    if error is None:
+        returned(run, item_of(holder), context, output)
+    else:
+        raised(run, item_of(holder), context, error, cancelled=True)
 
 
 async def failed_in_task(
     run: Run, holder: Holder, task: "asyncio.Task[None]", error: BaseException
 ) -> None:
     """The coroutine handler raised."""
-    context = await _out_of_reach(run, holder, task)
+    context, _ = await _out_of_reach(run, holder, task)
     raised(run, item_of(holder), context, error, cancelled=task.cancelling() > 0)
 
 
 async def _out_of_reach(
     run: Run, holder: Holder, task: "asyncio.Task[None]"
-) -> Context[Any] | None:
+) -> tuple[Context[Any] | None, BaseException | None]:
     context = holder.context if isinstance(holder, Turn) else holder
     run.places.running[holder] = None
+    error: BaseException | None = None
     if context is not None and context.rare is not None:
-        await _settle_rare(context, task)
+        error = await _settle_rare(run, context, task)
     if context is not holder:
         del run.places.running[holder]
-    return context
+    return context, error
 
 
-async def _settle_rare(context: Context[Any], task: "asyncio.Task[None]") -> None:
-    """Take back our cancellation of the task; let the inner runs end, as the activation must."""
+async def _settle_rare(
+    run: Run, context: Context[Any], task: "asyncio.Task[None]"
+) -> BaseException | None:
+    """Take back our cancellation of the task; let the inner runs end, as the activation must.
+
+    Returns the cancellation that somebody else asked for while they did.
+    """
     rare = context.needed()
+    cancelled: BaseException | None = None
     if rare.stop is not None and task.cancelling():
         task.uncancel()
-    for run in rare.inner_runs:
-        if not run.done:
-            await asyncio.shield(run.wait_until_done())
+    for inner in rare.inner_runs:
+        while not inner.done:
+            try:
+                await inner.wait_until_done()
+            except asyncio.CancelledError as error:
+                cancelled = error
+                run.abort(error)
+    return cancelled
 
 
 def _keep_writes(run: Run, context: Context[Any] | None) -> ContextChange | None:
@@ -218,39 +237,50 @@ def deliver(run: Run, items: list[Item], said: Sequence[Said], barrier: Barrier 
         return
     token = object()
     places.hold(token, items)
-    pending: Sequence[Any] = ()
-    if audience is not None:
-        parent = None if run.outer is None else run.outer.run
-        pending = audience.tell([Response(run, *one, parent) for one in said])
-    if pending and audience is not None:
-        if run.loop is None:
-            audience.refuse(pending)
-            pending = ()
-        else:
-            audience.waiting += 1
+    waits = 1
+
+    def let_by() -> None:
+        nonlocal waits
+        waits -= 1
+        if waits == 0:
+            _release(run, token)
+
+    pending: Sequence[Pending] = () if audience is None else _tell(run, audience, said)
+    if pending:
+        waits += 1
+        run.spawn(_hear_out(cast(Audience, audience), pending, let_by))
     if barrier is not None:
-        barrier(lambda: _release_after(run, token, pending))
+        barrier(let_by)
     elif pending:
-        _release_after(run, token, pending)
+        let_by()
     else:
         places.queue.extend(places.held.pop(token))
 
 
-def _release_after(run: Run, token: object, pending: Sequence[Any]) -> None:
-    """Let successors into the FIFO, when listeners that asked to be waited for are done."""
-    audience = run.audience
-    if audience is None or not pending:
-        _release(run, token)
-        return
+def _tell(run: Run, audience: Audience, said: Sequence[Said]) -> Sequence[Pending]:
+    """Tell the listeners. Returns what they want to be waited for."""
+    parent = None if run.outer is None else run.outer.run
+    try:
+        pending = audience.tell([Response(run, *one, parent) for one in said])
+    except BaseException as error:
+        run.abort(error)
+        raise
+    if pending and run.loop is None:
+        audience.refuse(pending)
+        return ()
+    if pending:
+        audience.waiting += 1
+    return pending
 
-    async def wait() -> None:
-        try:
-            await audience.wait_for(pending)
-        finally:
-            audience.waiting -= 1
-            _release(run, token)
 
-    run.spawn(wait())
+async def _hear_out(
+    audience: Audience, pending: Sequence[Pending], heard: Callable[[], None]
+) -> None:
+    try:
+        await audience.wait_for(pending)
+    finally:
+        audience.waiting -= 1
+        heard()
 
 
 def _release(run: Run, token: object) -> None:

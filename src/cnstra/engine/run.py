@@ -20,7 +20,7 @@ class Run(RunOfContext, Protocol):
 
     slots: how many activations of the run may run at once.
     closing: an abort was asked for; nothing new starts.
-    spare: a strand is on its way that has not begun.
+    spare: a strand that is on its way and has not begun.
     looking: without a loop, whether its thread is just now asking for permits.
     wake: without a loop, what its thread sleeps on while it waits for permits.
     """
@@ -31,7 +31,7 @@ class Run(RunOfContext, Protocol):
     max_hops: int
     closing: bool
     done: bool
-    spare: bool
+    spare: asyncio.Task[None] | None
     looking: bool
     wake: threading.Event | None
     loop: asyncio.AbstractEventLoop | None

@@ -20,6 +20,7 @@ from cnstra.engine.run import UNLIMITED
 from cnstra.engine.signals import Signal
 from cnstra.engine.strands import drain, stop, strand
 from cnstra.engine.tasks import NEVER_STARTED, ActivationTask, FailedTask
+from cnstra.engine.threads import call_on
 from cnstra.errors import Aborted, ListenerFailed, StimulationFailed, WrongThread
 
 logger = logging.getLogger("cnstra.engine")
@@ -93,7 +94,7 @@ class Stimulation:
         self.max_hops = UNLIMITED
         self.closing = False
         self.done = False
-        self.spare = False
+        self.spare: asyncio.Task[None] | None = None
 
     # --- what a caller sees
 
@@ -215,10 +216,12 @@ class Stimulation:
             self.places.queue.extend(items)
         else:
             deliver(self, list(items), [(None, signal, None) for signal in entries], None)
-        self._vars.run(drain, self)
-        if self.loop is None and self.places.waiting:
-            self._see_through()
-        self.go_on()
+        try:
+            self._vars.run(drain, self)
+            if self.loop is None:
+                self._see_through()
+        finally:
+            self.go_on()
 
     def go_on(self) -> None:
         """Start a strand where work waits that none will come to; end the run if it is over."""
@@ -226,9 +229,9 @@ class Stimulation:
         more = places.ready or (places.queue and len(places.running) < self.slots)
         if self.closing or not more:
             self._end_if_over()
-        elif not self.spare:
-            self.spare = True
-            self.spawn(strand(self))
+        elif self.spare is None:
+            self.spare = self.spawn(strand(self))
+            self.spare.add_done_callback(self._strand_ended)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task of the run's, in a copy of the variables that the run began with."""
@@ -238,16 +241,21 @@ class Stimulation:
         task.add_done_callback(_tasks.discard)
         return task
 
+    def _strand_ended(self, task: "asyncio.Task[None]") -> None:
+        """A strand that was cancelled before it began leaves its work behind."""
+        if self.spare is task:
+            self.spare = None
+            self.abort(asyncio.CancelledError("the run's task was cancelled"))
+
     def _see_through(self) -> None:
         """Without a loop, other threads' permits are the one thing to wait for: wait here."""
-        try:
-            while self.places.waiting and not self.closing:
+        while self.places.waiting and not self.closing:
+            try:
                 wait_for_permits(self)
-                self._vars.run(drain, self)
-        except BaseException as error:
-            self.abort(error)
-            self._end_if_over()
-            raise
+            except BaseException as error:
+                self.abort(error)
+                raise
+            self._vars.run(drain, self)
 
     def _end_if_over(self) -> None:
         if self.closing:
@@ -294,7 +302,7 @@ class Stimulation:
         self._obey(signal, signal.inherit)
 
     def _obey(
-        self, source: AbortSignal, add_callback: Callable[[Callable[[], None]], Remove]
+        self, source: AbortSignal, add_callback: Callable[[Callable[[], object]], Remove]
     ) -> None:
         def on_abort() -> None:
             if not self.closing:
@@ -318,8 +326,8 @@ class Stimulation:
         """Call it on the run's own thread: now, if that is this one."""
         if self.thread == threading.get_ident():
             function()
-        elif self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(function)
+        elif self.loop is not None:
+            call_on(self.loop, function)
 
     def _close(self) -> None:
         """Take back what has not started, and give what runs its grace."""
@@ -353,8 +361,10 @@ class Stimulation:
 
     async def _cancel_after_grace(self) -> None:
         await self._host.clock.sleep(self.grace)
-        for holder in list(self.places.running):
-            stop(self, holder, Aborted(reason=self.reason))
+        for _ in range(2):  # a task that was just about to begin has now begun
+            for holder in list(self.places.running):
+                stop(self, holder, Aborted(reason=self.reason))
+            await asyncio.sleep(0)
 
     # --- for the engine
 

@@ -17,6 +17,7 @@ from cnstra.engine.network import Receiver
 from cnstra.engine.places import Holder, Turn, item_of
 from cnstra.engine.run import UNLIMITED, Run
 from cnstra.engine.signals import SIGNAL
+from cnstra.engine.threads import call_on
 from cnstra.errors import DurationExceeded
 
 NOBODY: tuple[Receiver, ...] = ()
@@ -93,7 +94,7 @@ def drain(run: Run) -> None:
 
 async def strand(run: Run) -> None:
     """Take the head of what waits, run it, go on with the next."""
-    run.spare = False
+    run.spare = None
     task = asyncio.current_task()
     assert task is not None
     places = run.places
@@ -221,8 +222,7 @@ async def _in_thread(context: Context[Any]) -> Any:
             outcome.append((variables.run(_invoke, context), None))
         except BaseException as error:
             outcome.append((None, error))
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(ended.set)
+        call_on(loop, ended.set)
 
     threading.Thread(target=body, name=f"cnstra {context!r}", daemon=True).start()
     await ended.wait()
