@@ -1,4 +1,4 @@
-"""What the tests of durable runs and of jobs share: stories, workers, failing stores and brokers."""
+"""What the tests of durable runs and of jobs share: stories, workers, stores, brokers."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from cnstra.jobs.broker import Broker, Capabilities
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery, Requeued, Retry, Settlement
 
-PATIENCE = 60.0
+PATIENCE = 50.0
 """Seconds after which a test gives up: far more than any needs, as the machine may be busy."""
 
 entry = collateral("entry", int)
@@ -87,7 +87,7 @@ class Story:
         *targets: Collateral[Any],
         **options: Any,
     ) -> Any:
-        """A neuron that notes its calls in its context, and passes its payload on to each target."""
+        """A neuron that notes its calls in its context and passes its payload on."""
         made = neuron(name, {one.name: one for one in targets}, **options)
 
         async def handler(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
@@ -133,6 +133,8 @@ async def working(queue: Queue, cns: CNS, **options: Any) -> AsyncIterator[Worke
     try:
         yield worker
     finally:
+        if isinstance(queue.store, SlowStore):
+            queue.store.let(10**9)
         if not running.done():
             worker.stop()
         await asyncio.wait_for(running, PATIENCE)

@@ -79,13 +79,15 @@ async def test_step_holds_no_branch_up_for_the_checkpoint_of_another(url: str) -
 async def test_behind_is_at_most_two_writes_old(url: str) -> None:
     """The run waits for no write, one is in flight, and the next holds all that changed since."""
     story = Story()
+    story.stands("second")
     story.stands("third")
     async with Queue("q", url) as queue:
         store: SlowStore = with_store(queue, SlowStore)
         job = await queue.enqueue(entry.create_signal(7))
         async with working(queue, story.chain(), durability="behind"):
-            await until(lambda: story.count("third") == 1)
             await until(lambda: store.begun == 1)
+            story.opens("second")
+            await until(lambda: story.count("third") == 1)
             await _turns()
             assert (store.begun, store.landed) == (1, 0)
             store.let(2)
