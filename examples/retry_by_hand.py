@@ -18,7 +18,6 @@ from cnstra import (
     AbortController,
     Collateral,
     Context,
-    FailedTask,
     Response,
     Signal,
     Stimulation,
@@ -137,16 +136,7 @@ def progress_of(run: Stimulation) -> dict[str, Any]:
     """What the run owes, and its context, ready to be written as JSON."""
     return {
         "context": run.context.get_all(),
-        "failedTasks": [to_wire(failed) for failed in run.failed_tasks],
-    }
-
-
-def to_wire(failed: FailedTask) -> dict[str, Any]:
-    error = failed.error
-    return {
-        "task": failed.task.to_wire(),
-        "error": {"message": str(error), "name": type(error).__name__},
-        "aborted": failed.aborted,
+        "failedTasks": [failed.to_wire() for failed in run.failed_tasks],
     }
 
 

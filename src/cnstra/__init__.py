@@ -10,10 +10,14 @@ from cnstra.engine.signals import Collateral, Signal, collateral
 from cnstra.engine.stimulation import Stimulation
 from cnstra.engine.tasks import ActivationTask, FailedTask, Response
 from cnstra.errors import (
+    Aborted,
+    BrokerUnavailable,
     CnstraError,
     DoNotRetry,
     JobFailed,
     ListenerFailed,
+    NothingToActivate,
+    NotSerializable,
     RetryAfter,
     StimulationFailed,
 )
@@ -28,8 +32,10 @@ __all__ = [
     "CNS",
     "AbortController",
     "AbortSignal",
+    "Aborted",
     "ActivationTask",
     "Backoff",
+    "BrokerUnavailable",
     "Clock",
     "CnstraError",
     "Collateral",
@@ -40,6 +46,8 @@ __all__ = [
     "JobFailed",
     "ListenerFailed",
     "Neuron",
+    "NotSerializable",
+    "NothingToActivate",
     "Queue",
     "RateLimit",
     "Response",

@@ -1,6 +1,7 @@
 """What `stimulate` and `activate` take: signals and tasks, and their wire form."""
 
 import json
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import pytest
@@ -17,6 +18,11 @@ from tests.graphs import entry, middle, names, out, passing, sink
 
 
 class Item(TypedDict):
+    id: int
+
+
+@dataclass
+class Order:
     id: int
 
 
@@ -330,3 +336,25 @@ async def test_an_inner_run_that_nobody_waits_for_is_part_of_its_activation_all_
     assert names(run.frontier) == [("outer", 1)]
     await run
     assert log == ["inner", 1]
+
+
+def test_what_a_run_owes_can_be_written_as_json_whatever_its_payload_type():
+    """Given a dataclass payload, a failed task's wire form is JSON, and resumes as its type."""
+
+    order, seen = collateral("order", Order), []
+
+    def fail_once(payload: Order) -> None:
+        seen.append(payload)
+        if len(seen) == 1:
+            raise ValueError("not yet")
+
+    cns = CNS([neuron("n").dendrite(order, fail_once)])
+    (failed,) = cns.stimulate(order.create_signal(Order(7))).failed_tasks
+
+    saved = json.loads(json.dumps(failed.to_wire()))
+    cns.activate([saved["task"]])
+
+    assert saved["error"]["name"] == "ValueError"
+    assert saved["aborted"] is False
+    assert saved["task"]["input"] == {"collateralName": "order", "payload": {"id": 7}}
+    assert seen == [Order(7), Order(7)]

@@ -14,7 +14,6 @@ we know in its `cnstra` part.
 """
 
 import threading
-import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -311,15 +310,6 @@ def from_wire(run: str, wire: bytes) -> Progress | None:
         reason = f"{type(error).__name__}: {error}"
         raise ProgressUnreadable(run=run, reason=reason) from error
     return Progress(run, entries)
-
-
-def error_to_wire(error: BaseException) -> dict[str, Any]:
-    """An error as it is written down: `{"message", "name", "stack"}`."""
-    return {
-        "message": str(error) or type(error).__name__,
-        "name": type(error).__name__,
-        "stack": "".join(traceback.format_exception(error, limit=-20))[-8000:],
-    }
 
 
 def _failed_task_to_wire(

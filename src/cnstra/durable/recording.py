@@ -23,13 +23,13 @@ from cnstra.durable.progress import (
     RunMeta,
     StartEntry,
     TaskEntry,
-    error_to_wire,
 )
 from cnstra.engine.context import Frozen
 from cnstra.engine.network import Network
 from cnstra.engine.payloads import PayloadCodec, encode_json
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.engine.signals import Signal
+from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import CnstraError, DuplicateKey, InvalidOption, NotSerializable
 
 _encode = msgspec.json.Encoder().encode

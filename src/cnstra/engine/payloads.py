@@ -81,6 +81,14 @@ class PayloadCodec(Generic[T]):
         return cast(T, self._tuple(*msgspec.structs.astuple(value)) if self._tuple else value)
 
 
+def to_builtins(value: object) -> object:
+    """The value as what `json.dumps` takes; itself, where it has no JSON form."""
+    try:
+        return msgspec.to_builtins(_as_object(value), enc_hook=_encode_foreign)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        return value
+
+
 def encode_json(value: object) -> bytes:
     """Any JSON value of ours as bytes."""
     return msgspec.json.encode(value)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Generic, TypeGuard, TypeVar, overload
 
-from cnstra.engine.payloads import PayloadCodec
+from cnstra.engine.payloads import PayloadCodec, to_builtins
 from cnstra.errors import InvalidName, InvalidSignal
 
 T = TypeVar("T")
@@ -109,5 +109,8 @@ def signal_from_wire(wire: object) -> Signal[Any]:
 
 
 def signal_to_wire(signal: Signal[Any]) -> dict[str, Any]:
-    """`{"collateralName": ..., "payload": ...}`, with the payload as it is."""
-    return {"collateralName": signal.collateral_name, "payload": signal.payload}
+    """`{"collateralName": ..., "payload": ...}`, with the payload as builtins, if it can be."""
+    return {
+        "collateralName": signal.collateral_name,
+        "payload": to_builtins(signal.payload),
+    }

@@ -1,5 +1,6 @@
 """What a run owes, and what it tells, as values."""
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,10 @@ class ActivationTask:
     input: Signal[Any]
 
     def to_wire(self) -> dict[str, Any]:
-        """The task as the seed saves it: JSON, if its payload is."""
+        """The task as the seed saves it, ready for `json.dumps`.
+
+        A payload that has no JSON form stays as it is: such a task is for this process only.
+        """
         return {
             "stimulationId": self.stimulation_id,
             "neuronId": self.neuron_id,
@@ -40,6 +44,14 @@ class FailedTask:
     task: ActivationTask
     error: BaseException
     aborted: bool
+
+    def to_wire(self) -> dict[str, Any]:
+        """The failed task as the seed saves it, ready for `json.dumps`."""
+        return {
+            "task": self.task.to_wire(),
+            "error": error_to_wire(self.error),
+            "aborted": self.aborted,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,15 @@ class Response:
     output_signal: Signal[Any] | None
     error: BaseException | None
     parent: Any
+
+
+def error_to_wire(error: BaseException) -> dict[str, Any]:
+    """An error as it is written down: `{"message", "name", "stack"}`."""
+    return {
+        "message": str(error) or type(error).__name__,
+        "name": type(error).__name__,
+        "stack": "".join(traceback.format_exception(error, limit=-20))[-8000:],
+    }
 
 
 def task_from_wire(wire: object) -> ActivationTask:

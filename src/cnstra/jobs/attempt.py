@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cnstra.durable.io_thread import Mailbox
-from cnstra.durable.progress import error_to_wire
 from cnstra.durable.run import (
     DurableOptions,
     DurableRun,
@@ -18,7 +17,7 @@ from cnstra.durable.run import (
 )
 from cnstra.durable.store import Saved, Ticket
 from cnstra.engine.cns import CNS
-from cnstra.engine.tasks import FailedTask
+from cnstra.engine.tasks import FailedTask, error_to_wire
 from cnstra.errors import (
     CnstraError,
     DoNotRetry,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from cnstra.durable.io_thread import Mailbox
-from cnstra.durable.progress import error_to_wire
+from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import BrokerUnavailable, Fenced, LeaseLost, StoreUnavailable
 from cnstra.jobs.attempt import Attempt, Settled, what_happens_next
 from cnstra.jobs.limits import RateLimit
@@ -27,7 +27,7 @@ from cnstra.jobs.settlement import (
 
 logger = logging.getLogger("cnstra.jobs")
 
-LONGEST_WAIT = 0.5
+LONGEST_WAIT, IDLE_WAIT = 0.5, 0.02
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 RENEWALS_PER_LEASE = 3
 PARK_AFTER, PARKED_BY = 0.6, 0.9
@@ -94,7 +94,7 @@ class Consumer:
 
     async def _fetch(self) -> None:
         """Lease as many jobs as there are free slots, again and again."""
-        pause = FIRST_PAUSE
+        pause, wait = FIRST_PAUSE, IDLE_WAIT if self._until_idle else LONGEST_WAIT
         while not self._stopping:
             free = self._concurrency - len(self._held)
             if free <= 0:
@@ -103,7 +103,7 @@ class Consumer:
                 continue
             try:
                 deliveries = await self._broker.receive(
-                    free, lease=self._lease, wait=LONGEST_WAIT, rate=self._rate_limit
+                    free, lease=self._lease, wait=wait, rate=self._rate_limit
                 )
                 pause = FIRST_PAUSE
             except Exception as error:
