@@ -86,8 +86,8 @@ class InvalidOutput(CnstraError):
 
 
 class DuplicateKey(CnstraError):
-    """Two signals of {collateral!r} were emitted at once with the key {key!r}: keys tell the branches
-    of one emission apart, so each must be its own."""
+    """Two signals of {collateral!r} were emitted at once with the key {key!r}: keys tell the
+    branches of one emission apart, so each must be its own."""
 
 
 class InvalidSignal(CnstraError):

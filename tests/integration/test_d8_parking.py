@@ -38,7 +38,8 @@ async def test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activati
         kinds = [event.kind for event in await queue.io.call(lambda: queue.broker.events(0))]
         assert await job.result(timeout=1) == {"results": [0]}
     assert steps == list(range(STEPS, -1, -1)), "no step ran twice"
-    assert record is not None and record.attempts_made == 0, "parking uses up no attempt"
+    assert record is not None
+    assert record.attempts_made == 0, "parking uses up no attempt"
     assert "requeued" in kinds
     assert "stalled" not in kinds, "no lease was left to run out"
 
@@ -60,5 +61,5 @@ async def test_without_a_store_a_handler_must_end_before_the_lease_does(monkeypa
     """Given no store to park in, a handler without a bound is refused by name."""
     async with Queue("q", f"memory://{uuid.uuid4()}?longest_lease=10") as queue:
         monkeypatch.setattr(type(queue), "store", None)
-        with pytest.raises(UnboundedHandler, match="'counter'.*max_duration"):
+        with pytest.raises(UnboundedHandler, match=r"'counter'.*max_duration"):
             Worker(queue, loop_of([], 0), durability="exit")

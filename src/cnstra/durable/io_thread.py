@@ -1,8 +1,8 @@
 """The thread on which broker and store clients live, with an event loop of its own.
 
-Leases are renewed and checkpoints land there, so that neither depends on the user's loop being free.
-Work is handed over in batches: whoever finds the other side asleep wakes it, once for all that
-waits.
+Leases are renewed and checkpoints land there, so that neither depends on the user's loop being
+free. Work is handed over in batches: whoever finds the other side asleep wakes it, once for all
+that waits.
 """
 
 import asyncio
@@ -51,7 +51,10 @@ class Mailbox:
 
 
 class IOThread:
-    """An event loop on a daemon thread. It starts with its first use and never keeps a process up."""
+    """An event loop on a daemon thread.
+
+    It starts with its first use and never keeps a process up.
+    """
 
     def __init__(self, name: str = "cnstra-io") -> None:
         self._name = name

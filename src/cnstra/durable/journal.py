@@ -1,7 +1,7 @@
 """Carries a run's changes to its store, one write in flight.
 
-The run's thread changes the progress and asks for a write; the I/O thread takes what has changed by then, so
-that the next write holds all that came since, even while a handler blocks the run's loop.
+The run's thread changes the progress and asks for a write; the I/O thread takes what has changed by
+then, so that the next write holds all that came since, even while a handler blocks the run's loop.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from cnstra.errors import Fenced, StoreUnavailable
 logger = logging.getLogger("cnstra.durable")
 
 Durability = Literal["exit", "behind", "step"]
-"""When a checkpoint is written: when an attempt ends unfinished; behind the run, at most two writes old;
-before successors start."""
+"""When a checkpoint is written: when an attempt ends unfinished; behind the run, at most two writes
+old; before successors start."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
@@ -60,7 +60,10 @@ class Journal:
     # --- on the run's thread
 
     def write(self) -> None:
-        """Have what has changed written, now or with the next write. Costs nothing where one is due."""
+        """Have what has changed written, now or with the next write.
+
+        Costs nothing where one is due.
+        """
         if self._store is None or self._wanted or self.lost is not None:
             return
         self._wanted = True
@@ -101,7 +104,10 @@ class Journal:
         await self._write_last(lambda store, ticket: store.commit(ticket, patch))
 
     async def finish(self, result: bytes, keep: float | None) -> None:
-        """Replace the progress by the result. Nothing may be in flight: `settle` first. Raises `Fenced`."""
+        """Replace the progress by the result.
+
+        Nothing may be in flight: `settle` first. Raises `Fenced`.
+        """
         await self._write_last(lambda store, ticket: store.finish(ticket, result, keep))
 
     async def _write_last(self, write: Write) -> None:

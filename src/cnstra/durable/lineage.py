@@ -14,7 +14,8 @@ Path = tuple[tuple[int, int], ...]
 class Lineage(NamedTuple):
     """An activation's place in its run.
 
-    key: a hash of the parent's key, collateral, neuron and position (or the signal's own key): the same
+    key: a hash of the parent's key, collateral, neuron and position (or the signal's own key): the
+        same
         on every attempt.
     path: the branches taken from the entry on. A run of sync handlers emits in the order of
         (depth, path), and so `results` are sorted, whatever the timing was.
@@ -59,8 +60,8 @@ def child(parent: Lineage, emission: bytes, neuron: str, branch: int, number: in
 def follow(path: Path, branch: int) -> Path:
     """The path one hop further.
 
-    A path of very many turns is folded into a digest, so that its size stays bounded: the order of what
-    descends from there is then still the same on every attempt, but says nothing.
+    A path of very many turns is folded into a digest, so that its size stays bounded: the order of
+    what descends from there is then still the same on every attempt, but says nothing.
     """
     if path and path[-1][0] == branch:
         return (*path[:-1], (branch, path[-1][1] + 1))

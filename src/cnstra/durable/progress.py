@@ -9,8 +9,8 @@ In a store it is a map of small entries, so that a checkpoint costs what changed
     c/NEURON     a context value
     r/KEY        a result (key: of its emission)
 
-On the wire (a job's `progress`, an envelope) it is one JSON object in the seed's shape, with what only
-we know in its `cnstra` part.
+On the wire (a job's `progress`, an envelope) it is one JSON object in the seed's shape, with what
+only we know in its `cnstra` part.
 """
 
 import threading
@@ -111,8 +111,8 @@ _decode_result = msgspec.json.Decoder(ResultEntry).decode
 class Progress:
     """The entries of one run, and what of them has changed since it was last taken.
 
-    Changes are made on the run's thread, all of one commit inside one `with progress:`, and taken on the I/O
-    thread. What is written and deleted again between two takes leaves no trace.
+    Changes are made on the run's thread, all of one commit inside one `with progress:`, and taken
+    on the I/O thread. What is written and deleted again between two takes leaves no trace.
     """
 
     __slots__ = ("_fresh", "_lock", "_patch", "entries", "run", "version")
@@ -345,8 +345,8 @@ def _foreign_entries(run: str, known: Mapping[str, Any], tasks: list[Any]) -> di
     """The entries of a progress without our part: tasks get keys by their place in it."""
     entries: dict[str, bytes] = {}
     stimulation_id = ""
-    # The seed's form does not say where a task stands in its run. Its key must be no other task's, now
-    # or on a later attempt, so it comes from the whole of what was saved.
+    # The seed's form does not say where a task stands in its run. Its key must be no other task's,
+    # now or on a later attempt, so it comes from the whole of what was saved.
     origin = root(f"{run}/{encode_json(known).hex()}")
     for number, one in enumerate(tasks):
         task = one.get("task", one)

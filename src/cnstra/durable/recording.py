@@ -80,8 +80,8 @@ class Lineages:
 class Recording:
     """The recorder of a durable run: every commit becomes one change of its progress.
 
-    Payloads are encoded here and decoded for each receiver, so that what a handler sees is the same on the
-    first attempt as on a resumed one.
+    Payloads are encoded here and decoded for each receiver, so that what a handler sees is the same
+    on the first attempt as on a resumed one.
     """
 
     def __init__(
@@ -239,7 +239,10 @@ class Recording:
 
 
 def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
-    """The payload as JSON. Whatever its own code raises on the way, it fails its activation alone."""
+    """The payload as JSON.
+
+    Whatever its own code raises on the way, it fails its activation alone.
+    """
     try:
         return codec.encode(payload)
     except CnstraError:

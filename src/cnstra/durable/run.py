@@ -154,8 +154,8 @@ class DurableRun:
     async def execute(self, signal: object) -> Outcome:
         """Run from `signal`, or resume where the progress stands. Ends with nothing in flight.
 
-        Raises what keeps the run from starting: `UnknownCollateral`, `UnknownNeuron`, `InvalidPayload`,
-        `ProgressTooNew`, `ProgressUnreadable`. Nothing has run then.
+        Raises what keeps the run from starting: `UnknownCollateral`, `UnknownNeuron`,
+        `InvalidPayload`, `ProgressTooNew`, `ProgressUnreadable`. Nothing has run then.
         """
         if self._saved.result is not None:
             return Finished(self._saved.result)
@@ -266,8 +266,8 @@ class DurableRun:
     def _charge_crashes(self, recording: Recording) -> None:
         """Count the death of the process that held the run before us, if it died.
 
-        From then on the start of each activation that was owed is written down before it starts, so that
-        the next death names those that ran. The first time, each that was owed is charged.
+        From then on the start of each activation that was owed is written down before it starts, so
+        that the next death names those that ran. The first time, each that was owed is charged.
         """
         owed = [key for key, _ in self.progress.tasks()]
         marks = {key: mark for key in owed if (mark := self.progress.start(key)) is not None}

@@ -47,8 +47,9 @@ async def run_durably(
 ) -> dict[str, Any]:
     """Run a signal to its end, or go on where an earlier call with the same `key` has stopped.
 
-    For people who have a worker already: call it inside a Celery, Dramatiq, Taskiq or Lambda task, and
-    let that retry the task. The progress is kept in `store` (a URL, or a store that is not open).
+    For people who have a worker already: call it inside a Celery, Dramatiq, Taskiq or Lambda task,
+    and let that retry the task. The progress is kept in `store` (a URL, or a store that is not
+    open).
 
     key: names the run: the task's id, or whatever is the same when it is tried again.
     results: the collaterals whose payloads are returned.

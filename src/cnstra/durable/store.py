@@ -9,9 +9,9 @@ from typing import Protocol
 class Ticket:
     """The right to write to a run: the epoch that `load` took, and the number of this write.
 
-    A store accepts a write when the run's epoch is the ticket's and the run's `seq` is lower than the
-    ticket's. A write with the `seq` that has already landed is the repeat of a lost reply: it succeeds
-    and changes nothing. Anything else raises `Fenced`.
+    A store accepts a write when the run's epoch is the ticket's and the run's `seq` is lower than
+    the ticket's. A write with the `seq` that has already landed is the repeat of a lost reply: it
+    succeeds and changes nothing. Anything else raises `Fenced`.
     """
 
     run: str
@@ -23,8 +23,8 @@ class Ticket:
 class Patch:
     """What changed in a run's progress: entries to write, entries to delete.
 
-    `release=True` is the last write of an attempt that ended by itself, whatever its outcome. A run that is
-    loaded without it was still held when its process died, or lost its lease.
+    `release=True` is the last write of an attempt that ended by itself, whatever its outcome. A run
+    that is loaded without it was still held when its process died, or lost its lease.
     """
 
     puts: dict[str, bytes] = field(default_factory=dict[str, bytes])
@@ -56,9 +56,9 @@ class Saved:
 class ProgressStore(Protocol):
     """Where runs keep their progress. Every write is a compare-and-set on (epoch, seq).
 
-    All calls come from one event loop, the I/O thread's, and may overlap: a store may put writes of several
-    runs that overlap into one commit. A store that cannot be reached raises `StoreUnavailable`; the
-    caller tries again with the same ticket.
+    All calls come from one event loop, the I/O thread's, and may overlap: a store may put writes of
+    several runs that overlap into one commit. A store that cannot be reached raises
+    `StoreUnavailable`; the caller tries again with the same ticket.
     """
 
     async def open(self) -> None:
@@ -72,7 +72,8 @@ class ProgressStore(Protocol):
     async def load(self, run: str) -> Saved:
         """Take the next epoch of the run, known or not, and return what is stored.
 
-        A finished run is returned with its result; its epoch rises all the same, its `held` is `False`.
+        A finished run is returned with its result; its epoch rises all the same, its `held` is
+        `False`.
         """
         ...
 

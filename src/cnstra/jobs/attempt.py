@@ -83,7 +83,10 @@ class Attempt:
     # --- the whole of it
 
     async def handle(self) -> Settled:
-        """Run the job, or what is left of it. Never raises for what is wrong with the job itself."""
+        """Run the job, or what is left of it.
+
+        Never raises for what is wrong with the job itself.
+        """
         try:
             signal = signal_in(self.delivery.job_id, self.delivery.data)
             saved = self.delivery.saved or await self._load()
@@ -229,7 +232,9 @@ class Attempt:
         return Settled(dead, Ticket(self.delivery.run, saved.epoch, saved.seq + 1))
 
     async def _let_go(self, run: DurableRun, settlement: Settlement) -> Settled:
-        """Write the attempt's last changes; release the run, where the broker does not do that itself."""
+        """Write the attempt's last changes; release the run, where the broker does not do that
+        itself.
+        """
         if not self._at_once:
             with suppress(Exception):  # which `run.lost` tells too
                 await run.release()

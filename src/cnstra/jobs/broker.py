@@ -10,8 +10,8 @@ from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery, Settlement
 
 JobState = Literal["waiting", "delayed", "active", "completed", "dead"]
-"""waiting: due, in the queue. delayed: due later (a delay, or a backoff). active: leased to a worker.
-completed: over, with its result. dead: in the dead letters, with its error and progress."""
+"""waiting: due, in the queue. delayed: due later (a delay, or a backoff). active: leased to a
+worker. completed: over, with its result. dead: in the dead letters, with its error and progress."""
 
 JOB_STATES: tuple[JobState, ...] = ("waiting", "delayed", "active", "completed", "dead")
 
@@ -45,7 +45,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be enqueued. `data` is its wire form; `run_at` is in seconds since the epoch, or `None`."""
+    """A job to be enqueued.
+
+    `data` is its wire form; `run_at` is in seconds since the epoch, or `None`.
+    """
 
     id: str
     data: bytes
@@ -116,7 +119,8 @@ class Broker(Protocol):
     async def enqueue(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
         """Accept the jobs, all or none. For each: whether it is new.
 
-        A job whose id the queue still holds, in whatever state, is not accepted again and not changed.
+        A job whose id the queue still holds, in whatever state, is not accepted again and not
+        changed.
         """
         ...
 
@@ -125,10 +129,12 @@ class Broker(Protocol):
     async def receive(
         self, limit: int, *, lease: float, wait: float, rate: RateLimit | None
     ) -> Sequence[Delivery]:
-        """Lease up to `limit` due jobs for `lease` seconds, the oldest of the highest priority first.
+        """Lease up to `limit` due jobs for `lease` seconds, the oldest of the highest priority
+        first.
 
-        Waits up to `wait` seconds for the first one, then returns what there is. Jobs whose lease has run
-        out are due again. A paused queue yields none. Under `rate`, no more are leased than it allows.
+        Waits up to `wait` seconds for the first one, then returns what there is. Jobs whose lease
+        has run out are due again. A paused queue yields none. Under `rate`, no more are leased than
+        it allows.
         """
         ...
 
@@ -144,9 +150,10 @@ class Broker(Protocol):
     ) -> None:
         """Carry the settlement out. Raises `LeaseLost` or `Fenced` where the job is no longer ours.
 
-        With `atomic_settlement`, a `ticket` makes this the last write of its run too: on `Completed`
-        the store holds the result and nothing else, on any other the run is released, and all of it happens
-        or nothing. Settling the same delivery alike again succeeds and changes nothing.
+        With `atomic_settlement`, a `ticket` makes this the last write of its run too: on
+        `Completed` the store holds the result and nothing else, on any other the run is released,
+        and all of it happens or nothing. Settling the same delivery alike again succeeds and
+        changes nothing.
         """
         ...
 
@@ -200,8 +207,8 @@ class Broker(Protocol):
     async def watch(self, timeout: float, since: int | None = None) -> int:
         """Return when something may have changed in the queue, or after `timeout` seconds.
 
-        What it returns marks that moment. Who passes it back as `since` misses nothing that changed while
-        they looked: then `watch` returns at once. `None` means: only from now on.
+        What it returns marks that moment. Who passes it back as `since` misses nothing that changed
+        while they looked: then `watch` returns at once. `None` means: only from now on.
         """
         ...
 
@@ -210,7 +217,10 @@ class Adapter(Protocol):
     """What an entry point of the group `cnstra.adapters` names: a module with these functions."""
 
     def broker(self, queue: str, url: str, clock: Clock, keep_results: float) -> Broker:
-        """The queue named `queue` of the broker at `url`. Completed jobs are kept for `keep_results` s."""
+        """The queue named `queue` of the broker at `url`.
+
+        Completed jobs are kept for `keep_results` s.
+        """
         ...
 
     def store(self, url: str, clock: Clock) -> ProgressStore:

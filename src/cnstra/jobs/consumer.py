@@ -1,7 +1,7 @@
 """The worker's side of the I/O thread: leases jobs, keeps the leases, settles.
 
-All but `start`, `stop` and `settle` runs on the I/O thread, so a handler that blocks the worker's loop holds
-up none of it.
+All but `start`, `stop` and `settle` runs on the I/O thread, so a handler that blocks the worker's
+loop holds up none of it.
 """
 
 import asyncio
@@ -31,11 +31,14 @@ LONGEST_WAIT, IDLE_WAIT = 0.5, 0.02
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 RENEWALS_PER_LEASE = 3
 PARK_AFTER, PARKED_BY = 0.6, 0.9
-"""The shares of a lease that cannot be renewed after which a job starts nothing new, and is back."""
+"""The shares of a lease that cannot be renewed after which a job starts nothing new, and is back.
+"""
 
 
 class Consumer:
-    """Leases jobs for one worker, up to its concurrency, and holds the leases until they are settled."""
+    """Leases jobs for one worker, up to its concurrency, and holds the leases until they are
+    settled.
+    """
 
     def __init__(
         self, queue: Queue, concurrency: int, lease: float, rate_limit: RateLimit | None
@@ -149,7 +152,9 @@ class Consumer:
             return False
 
     async def _keep_leases(self) -> None:
-        """Renew what is held, three times a lease; tell those whose lease is lost, or job cancelled."""
+        """Renew what is held, three times a lease; tell those whose lease is lost, or job
+        cancelled.
+        """
         while True:
             await self._clock.sleep(self._lease / RENEWALS_PER_LEASE)
             held = list(self._held)
@@ -184,7 +189,8 @@ class Consumer:
     async def _settle(self, attempt: Attempt, settled: Settled) -> None:
         """Tell the broker, again and again while it is away, until it knows or the lease is lost.
 
-        What it refuses for good (a result that is too large, say) is dead-lettered with that reason.
+        What it refuses for good (a result that is too large, say) is dead-lettered with that
+        reason.
         """
         job_id, pause = attempt.delivery.job_id, FIRST_PAUSE
         settlement: Settlement = settled.settlement

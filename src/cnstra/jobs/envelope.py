@@ -11,7 +11,10 @@ from cnstra.errors import InvalidSignal, UndecodableJob
 
 
 def job_data(signal: Signal[Any] | Mapping[str, Any], run: str) -> bytes:
-    """The job data of a signal, or of its wire form. Raises `InvalidSignal` or `NotSerializable`."""
+    """The job data of a signal, or of its wire form.
+
+    Raises `InvalidSignal` or `NotSerializable`.
+    """
     found = signal_from_wire(signal)
     codec: PayloadCodec[Any] = PayloadCodec(found.collateral_name, Any)
     wire: dict[str, Any] = {

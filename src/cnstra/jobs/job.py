@@ -51,7 +51,8 @@ class Job:
 
         timeout: seconds, or a `timedelta`; `None` waits for ever.
 
-        Raises `TimeoutError` when it is not there in time, `JobFailed` when the job is dead or gone.
+        Raises `TimeoutError` when it is not there in time, `JobFailed` when the job is dead or
+        gone.
         """
         limit = None if timeout is None else seconds(timeout)
         try:

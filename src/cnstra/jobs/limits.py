@@ -9,7 +9,8 @@ from cnstra.errors import InvalidOption
 
 @dataclass(frozen=True, slots=True, init=False)
 class RateLimit:
-    """At most `jobs` jobs start within any window of `per` seconds; a window opens with its first job.
+    """At most `jobs` jobs start within any window of `per` seconds; a window opens with its first
+    job.
 
     >>> RateLimit(100, per=1.0)
     RateLimit(jobs=100, per=1.0)

@@ -29,13 +29,14 @@ EVENT_PAUSE = 1.0
 class Queue:
     """The queue named `name` on the broker at `url`.
 
-    It connects with its first use and is an async context manager; close it when you are done. Its methods may
-    be awaited on any event loop: the broker's client lives on a thread of its own.
+    It connects with its first use and is an async context manager; close it when you are done. Its
+    methods may be awaited on any event loop: the broker's client lives on a thread of its own.
 
-    url: `sqlite:///file.db` (relative), `sqlite:////absolute/file.db`, `memory://name`, or that of another
+    url: `sqlite:///file.db` (relative), `sqlite:////absolute/file.db`, `memory://name`, or that of
+        another
         adapter.
-    store: where progress is kept, on a broker that brings no store: a URL, a store, or `CNSTRA_STORE`.
-    keep_results: seconds, or a `timedelta`, for which completed jobs are kept.
+    store: where progress is kept, on a broker that brings no store: a URL, a store, or
+    `CNSTRA_STORE`. keep_results: seconds, or a `timedelta`, for which completed jobs are kept.
 
     >>> async with Queue("workflows", "sqlite:///workflows.db") as queue:
     ...     job = await queue.enqueue(request.create_signal({"id": 100}), max_attempts=5)
@@ -132,10 +133,11 @@ class Queue:
     ) -> Job:
         """Add a job that will run the signal.
 
-        max_attempts: how many attempts may fail before the job is dead-lettered.
-        backoff: the pause before a retry: `fixed(...)`, `exponential(...)`, seconds, or a function of the
+        max_attempts: how many attempts may fail before the job is dead-lettered. backoff: the pause
+        before a retry: `fixed(...)`, `exponential(...)`, seconds, or a function of the
             number of failed attempts. None: at once.
-        delay, run_at: when the job is due: in so many seconds (or a `timedelta`), or at a time (aware
+        delay, run_at: when the job is due: in so many seconds (or a `timedelta`), or at a time
+            (aware
             `datetime`, or seconds since the epoch).
         priority: larger runs first.
         job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
@@ -241,7 +243,9 @@ class Queue:
         return None if saved is None else Progress(record.run, saved.entries)
 
     async def events(self, after: int | None = None) -> AsyncIterator[Event]:
-        """What happens in the queue, on all its workers: from now on, or after the event of that id."""
+        """What happens in the queue, on all its workers: from now on, or after the event of that
+        id.
+        """
         last, seen = after, await self.watch(0)
         if last is None:
             newest = await self._call(lambda: self.broker.events(None))

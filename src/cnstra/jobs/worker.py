@@ -39,7 +39,8 @@ class Worker:
     lease: seconds that a job stays ours without a sign of life. It is renewed from a thread of its
         own, so a handler may block the event loop for longer.
     grace: seconds that running handlers have to finish when the worker is told to stop.
-    crash_limit: how often in a row the process may die while an activation runs before its job is parked;
+    crash_limit: how often in a row the process may die while an activation runs before its job is
+    parked;
         `None`: for ever.
 
     Raises `UnknownCollateral` for a result that the graph does not have.
@@ -93,9 +94,9 @@ class Worker:
     async def run(self, *, until_idle: bool = False) -> None:
         """Work until SIGTERM or SIGINT, then drain.
 
-        Running handlers have `grace` seconds to finish; a job that has not by then is given back where
-        it stands, without using up an attempt. A second signal does not wait for the grace. To cancel
-        this call drains likewise, and to cancel it again is a second signal.
+        Running handlers have `grace` seconds to finish; a job that has not by then is given back
+        where it stands, without using up an attempt. A second signal does not wait for the grace.
+        To cancel this call drains likewise, and to cancel it again is a second signal.
 
         until_idle: return once no job is waiting, delayed or active.
         """

@@ -52,7 +52,7 @@ def demo(
     seconds = time.monotonic() - began
     write_report(report, verdicts, ordeal, seconds=seconds, identical=not differing)
     screen.print(f"Report: {report.absolute()}")
-    _judge(ordeal, differing)
+    judge(ordeal, differing)
     screen.print(f"A plain loop over the same files: identical. ({seconds:.0f} s in all)")
 
 
@@ -82,7 +82,7 @@ def _differing(verdicts: Sequence[dict[str, Any]], packages: Sequence[Installed]
     return [name for name in plain if audited.get(name) != plain[name]]
 
 
-def _judge(ordeal: Ordeal, differing: Sequence[str]) -> None:
+def judge(ordeal: Ordeal, differing: Sequence[str]) -> None:
     if differing:
         raise DemoFailed(reason=f"a plain loop over the same files differs on {differing[0]}")
     if ordeal.broken_promises:

@@ -13,7 +13,7 @@ from cnstra.cli.demo.ordeal import Ordeal
 from cnstra.cli.output import plain
 
 STATUSES = ("mismatched", "missing", "unreadable", "unhashed")
-COLUMNS = ("packages", "files", "bytes", *STATUSES)
+ALWAYS_SHOWN = ("packages", "files", "bytes", "mismatched")
 SHOWN_MISMATCHES = 5
 
 Verdicts = Sequence[Mapping[str, Any]]
@@ -21,20 +21,20 @@ Verdicts = Sequence[Mapping[str, Any]]
 
 def show_verdicts(screen: Console, verdicts: Verdicts) -> None:
     """A row for each folder of packages, and which files are not as they were."""
+    whole = totals(verdicts)
+    columns = [name for name, count in whole.items() if count or name in ALWAYS_SHOWN]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("INSTALLED IN", overflow="fold")
-    for name in COLUMNS:
-        table.add_column(name.upper(), justify="right")
-    folders: dict[str, list[Mapping[str, Any]]] = {}
-    for one in verdicts:
-        folders.setdefault(str(Path(one["record"]).parent.parent), []).append(one)
-    for folder, inside in folders.items():
-        table.add_row(plain(folder), *_cells(inside))
-    table.add_row("all", *_cells(verdicts), style="bold")
+    for name in columns:
+        table.add_column(name.upper(), justify="right", no_wrap=True)
+    for folder, inside in _by_folder(verdicts).items():
+        found = totals(inside)
+        table.add_row(plain(folder), *(f"{found[name]:,}" for name in columns))
+    table.add_row("all", *(f"{whole[name]:,}" for name in columns), style="bold")
     screen.print(table)
     differing = [(one["record"], path) for one in verdicts for path in one["mismatches"]]
     for record, path in differing[:SHOWN_MISMATCHES]:
-        screen.print(plain(f"mismatched: {Path(record).parent.parent / path}"))
+        screen.print(plain(f"mismatched: {Path(record).parent.parent / path}"), soft_wrap=True)
     if len(differing) > SHOWN_MISMATCHES:
         screen.print(f"and {len(differing) - SHOWN_MISMATCHES:,} more")
 
@@ -68,5 +68,8 @@ def write_report(
     path.write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
-def _cells(verdicts: Verdicts) -> list[str]:
-    return [f"{value:,}" for value in totals(verdicts).values()]
+def _by_folder(verdicts: Verdicts) -> dict[str, list[Mapping[str, Any]]]:
+    folders: dict[str, list[Mapping[str, Any]]] = {}
+    for one in verdicts:
+        folders.setdefault(str(Path(one["record"]).parent.parent), []).append(one)
+    return folders
