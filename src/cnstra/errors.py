@@ -38,7 +38,7 @@ class DuplicateName(DefinitionError):
 
 
 class DuplicateDendrite(DefinitionError):
-    """Neuron {neuron!r} has two dendrites on collateral {collateral!r}: join them in one handler."""
+    """Neuron {neuron!r} has two dendrites on collateral {collateral!r}: join them in one."""
 
 
 class IncompleteBinding(DefinitionError):

@@ -26,7 +26,7 @@ def loop_of(steps: list[int], pause: float) -> CNS:
 
 
 async def test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activations():
-    """Given leases that end after a second, a job of two is given back and goes on, step by step."""
+    """Given leases that end after a second, a job of two is given back and goes on."""
     steps: list[int] = []
     async with Queue("q", f"memory://{uuid.uuid4()}?longest_lease=1") as queue:
         job = await queue.enqueue(request.create_signal(STEPS))

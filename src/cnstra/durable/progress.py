@@ -156,7 +156,7 @@ class Progress:
             return patch, self.version
 
     def unsaved(self) -> "Progress":
-        """Itself, with every entry to be written: it came from elsewhere, and its store has none."""
+        """Itself, with every entry still to be written: its store has none of them."""
         self._patch.puts.update(self.entries)
         self._fresh.update(self.entries)
         self.version += 1

@@ -36,7 +36,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Lineages:
-    """The recorder of an inner run: it has keys, and keeps nothing, as its outer activation does."""
+    """The recorder of an inner run: it has keys, but keeps nothing."""
 
     __slots__ = ("_root",)
 
@@ -131,7 +131,7 @@ class Recording:
         return items
 
     def suspect(self, keys: Iterable[str]) -> None:
-        """These activations may have killed the process: write each start down before it happens."""
+        """These may have killed the process: write each start down before it happens."""
         self._suspects.update(keys)
 
     # --- the recorder

@@ -245,7 +245,7 @@ class Attempt:
         return Settled(settlement, run.ticket() if self._at_once else None)
 
     def _cut_off(self, run: DurableRun, error: BaseException) -> Settled:
-        """Nothing more of the run can be written: it is another worker's, or its store refuses it."""
+        """No more can be written: the run is another worker's, or its store refuses it."""
         if isinstance(error, Fenced | LeaseLost):
             logger.warning("Job %r is lost: %s", self.delivery.job_id, error)
             return Settled(Lost(), None)

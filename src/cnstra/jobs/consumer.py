@@ -65,7 +65,7 @@ class Consumer:
         *,
         until_idle: bool,
     ) -> None:
-        """Begin to lease jobs: `accept` takes them, `ended` is called when none is held any more."""
+        """Begin to lease jobs for `accept`; call `ended` when none is held any more."""
         self._mailbox, self._make, self._accept, self._ended = mailbox, make, accept, ended
         self._until_idle = until_idle
         self._stopping = False
@@ -217,7 +217,7 @@ class Consumer:
 
 
 def _instead(refused: Settlement, error: Exception) -> Settlement:
-    """What to try when the broker refuses a settlement: in the end, the lease runs out by itself."""
+    """What to try when the broker refuses a settlement; in the end, the lease runs out."""
     match refused:
         case Completed() | DeadLettered(_, bytes()):
             return DeadLettered(error_to_wire(error), None)

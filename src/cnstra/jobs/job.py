@@ -42,7 +42,7 @@ class Job:
         return await self._queue.record(self.id)
 
     async def state(self) -> JobState | None:
-        """Where the job is now: waiting, delayed, active, completed or dead; `None` if it is gone."""
+        """Waiting, delayed, active, completed or dead; `None` if the job is gone."""
         record = await self.record()
         return None if record is None else record.state
 

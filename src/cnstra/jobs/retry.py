@@ -94,7 +94,7 @@ def custom(function: BackoffFunction, *, name: str | None = None) -> Backoff:
 def backoff_of(
     value: "Backoff | BackoffFunction | float | timedelta | None",
 ) -> Backoff | None:
-    """What `enqueue(backoff=...)` may be given: a number or timedelta is fixed, a callable custom."""
+    """What `enqueue(backoff=...)` was given: a number is fixed, a callable custom."""
     if value is None or isinstance(value, Backoff):
         return value
     if isinstance(value, int | float | timedelta):

@@ -71,7 +71,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a worker asks for: up to `limit` jobs, from now until `until`, at the longest `ends_at`."""
+    """What a worker asks for: `limit` jobs from now until `until`, and never after `ends_at`."""
 
     limit: int
     token: str
