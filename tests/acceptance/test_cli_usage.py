@@ -1,0 +1,86 @@
+"""What the command line says to those who use it wrongly, and to those who lack a part of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.shell import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    (tmp_path / "broken.py").write_text("\n\nraise RuntimeError('not\\ntoday')\n")
+    (tmp_path / "misspelt.py").write_text("def worker(:\n")
+    (tmp_path / "lacking.py").write_text("import surely_not_installed\n")
+    (tmp_path / "quitting.py").write_text("raise SystemExit(0)\n")
+    (tmp_path / "bare.py").write_text("")
+    return shell
+
+
+TARGETS = [
+    ("app", "write MODULE:NAME, as in app:worker"),
+    ("app:", "write MODULE:NAME, as in app:worker"),
+    (":worker", "write MODULE:NAME"),
+    ("ap:worker", "no module 'ap' in"),
+    ("app.inner:worker", "no module 'app.inner' in"),
+    ("app.py:worker", "as in app:worker"),
+    ("app:wroker", "no 'wroker': did you mean 'worker'"),
+    ("app:nothing_like_it", "no 'nothing_like_it': its Worker is 'worker'"),
+    ("bare:worker", "it defines no Worker at all"),
+    ("app:queue", "is a Queue: name a Worker"),
+    ("app:number", "is an int: name a Worker"),
+    ("app:Item", "name a Worker"),
+    ("app:needs_more", "name a Worker, or a function without parameters"),
+    ("app:make_number", "'app:make_number()' is an int"),
+    ("app:make_trouble", "RuntimeError: no such luck"),
+    ("broken:worker", "broken.py, line 3"),
+    ("misspelt:worker", "misspelt.py, line 1"),
+    ("lacking:worker", "No module named 'surely_not_installed'"),
+    ("quitting:worker", "raises SystemExit"),
+]
+
+
+@pytest.mark.parametrize(("target", "says"), TARGETS, ids=[target for target, _ in TARGETS])
+def test_a_bad_path_says_which_part_failed(shell: Shell, target: str, says: str) -> None:
+    assert says in shell.complaint("worker", target, "--until-idle")
+
+
+def test_debug_shows_the_traceback(shell: Shell) -> None:
+    said = shell("--debug", "worker", "broken:worker", code=1).stderr
+
+    assert "Traceback" in said
+    assert "not\ntoday" in said
+
+
+def test_a_database_that_is_not_ours_is_named(shell: Shell) -> None:
+    (shell.folder / "work.db").write_text("not a database, " * 200)
+
+    said = shell.complaint("jobs", "list", "app:queue", code=1)
+
+    assert "work.db" in said
+
+
+def test_a_wrong_word_is_told_in_one_line(shell: Shell) -> None:
+    assert "cnstra --help" in shell.complaint("jbos")
+    assert "cnstra jobs --help" in shell.complaint("jobs")
+    assert "APP:WORKER" in shell.complaint("worker")
+    assert "--processes" in shell.complaint("worker", "app:worker", "--processes", "0")
+
+
+def test_without_words_it_helps(shell: Shell) -> None:
+    assert "enqueue" in shell().stdout
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_without_its_extra_it_says_what_to_install(tmp_path: Path, package: str) -> None:
+    program = f"import sys; sys.modules[{package!r}] = None; import cnstra.cli; cnstra.cli.main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "pip install 'cnstra[cli]'" in line
