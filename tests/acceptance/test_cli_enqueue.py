@@ -128,6 +128,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--url", "sqlite:///x.db", "request"], "give both --url and --queue"),
     (["--url", "what://x", "--queue", "q", "request"], "No adapter for the scheme"),
     (["--url", "sqlite:///x.db", "--queue", "q", "a", "1", "--cns", "app:cns"], "Collateral 'a'"),
+    (["--url", "memory://x", "--queue", "q", "request"], "lives in the memory of one process"),
     (["app:worker", "request"], "is a Worker: name a Queue"),
     (["app:queue", "request", "--colour"], "No such option"),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from cnstra.cli.targets import load
-from cnstra.cli.usage import ArgumentsWanted, QueueNotNamed
+from cnstra.cli.usage import ArgumentsWanted, QueueInMemory, QueueNotNamed
 from cnstra.jobs.blocking import blocking
 from cnstra.jobs.queue import Queue
 
@@ -49,10 +49,14 @@ class Address:
         if len(given) not in counts:
             raise ArgumentsWanted(wanted=wanted, found=" ".join(given) or "nothing")
         if target is not None:
-            return Address(load(target, Queue), target, given)
-        assert url is not None
-        assert name is not None
-        return Address(Queue(name, url), None, given)
+            queue = load(target, Queue)
+        else:
+            assert url is not None
+            assert name is not None
+            queue = Queue(name, url)
+        if queue.url.startswith("memory:"):
+            raise QueueInMemory(queue=queue.name, url=queue.url)
+        return Address(queue, target, given)
 
     def ask(self, work: Callable[[Queue], Awaitable[T]]) -> T:
         """What `work` makes of the open queue."""

@@ -36,6 +36,11 @@ class QueueNotNamed(UsageError):
     """Which queue? Name it as APP:QUEUE, or give both --url and --queue."""
 
 
+class QueueInMemory(UsageError):
+    """Queue {queue!r} at {url} lives in the memory of one process, and this is another: give it a
+    URL that both can reach, as sqlite:///jobs.db."""
+
+
 class ArgumentsWanted(UsageError):
     """After the queue come {wanted}, not {found}."""
 

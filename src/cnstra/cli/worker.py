@@ -35,14 +35,21 @@ def worker(
     supervised: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run jobs until SIGTERM or SIGINT, then finish or give back what is running."""
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(process)d %(levelname)s %(message)s"
-    )
     if processes > 1:
+        _log(log_level)
         options = ["--log-level", log_level, *(["--until-idle"] if until_idle else [])]
         supervisor = Supervisor(target, options, processes, ends_when_idle=until_idle)
         raise typer.Exit(asyncio.run(supervisor.run()))
-    asyncio.run(_work(load(target, Worker), until_idle, supervised))
+    found = load(target, Worker)
+    _log(log_level)
+    asyncio.run(_work(found, until_idle, supervised))
+
+
+def _log(level: LogLevel) -> None:
+    """Log to standard error, unless the application has said already where to."""
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(process)d %(levelname)s %(message)s"
+    )
 
 
 async def _work(worker: Worker, until_idle: bool, supervised: int | None) -> None:
