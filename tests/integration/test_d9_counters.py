@@ -1,0 +1,369 @@
+"""D9: attempts and crashes are two counters; a shutdown costs neither."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cnstra import (
+    CNS,
+    DoNotRetry,
+    JobFailed,
+    Queue,
+    RetryAfter,
+    StimulationFailed,
+    exponential,
+    neuron,
+    run_durably,
+)
+from cnstra.durable.progress import Progress
+from cnstra.durable.store import Patch, Ticket
+from cnstra.errors import CrashLimitReached, LeaseLost
+from cnstra.jobs.settlement import Requeued
+from tests.durables import (
+    PATIENCE,
+    BrokerAround,
+    StoreAround,
+    Story,
+    TravellingClock,
+    around,
+    drain,
+    entry,
+    later,
+    middle,
+    output,
+    record_of,
+    until,
+    working,
+)
+
+
+async def test_an_attempt_is_used_up_by_a_failure(url: str) -> None:
+    story = Story()
+    story.fails("second", 99)
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=4)
+        await drain(queue, story.chain())
+        dead = await record_of(queue, job.id)
+
+        assert (dead.state, dead.attempts_made, story.count("second")) == ("dead", 4, 4)
+        assert (dead.error["name"], dead.error["message"]) == ("Broken", "second")
+        assert "raise Broken" in dead.error["stack"]
+        with pytest.raises(JobFailed, match="Broken: second"):
+            await job.result(timeout=PATIENCE)
+
+
+async def test_a_handler_sees_which_attempt_it_is(url: str) -> None:
+    attempts: list[int] = []
+
+    def handler(payload: int, axon: Any, ctx: Any) -> None:
+        attempts.append(ctx.attempt)
+        raise RuntimeError
+
+    async with Queue("q", url) as queue:
+        await queue.enqueue(entry.create_signal(7), max_attempts=3)
+        await drain(queue, CNS([neuron("n").dendrite(entry, handler)]), results=[])
+    assert attempts == [1, 2, 3]
+
+
+@pytest.mark.parametrize("durability", ["exit", "behind", "step"])
+async def test_a_shutdown_costs_neither(url: str, durability: Any) -> None:
+    story = Story()
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=1)
+        for _ in range(4):
+            entered = story.stands("second")
+            entered.clear()
+            async with working(
+                queue, story.chain(), durability=durability, grace=0.0, crash_limit=1
+            ):
+                await asyncio.wait_for(entered.wait(), PATIENCE)
+            given_back = await record_of(queue, job.id)
+            assert (given_back.state, given_back.attempts_made) == ("waiting", 0)
+            progress = await queue.progress(job.id)
+            assert progress is not None
+            assert marks(progress) == {}
+        story.opens("second")
+        await drain(queue, story.chain(), durability=durability, crash_limit=1)
+        assert await job.result(timeout=PATIENCE) == {"results": [7]}
+
+
+async def test_what_fails_while_the_worker_stops_has_used_up_its_attempt(url: str) -> None:
+    story = Story()
+    story.fails("branch", 1)
+    story.stands("leaf")
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=3)
+        async with working(queue, story.bush(2), grace=0.0):
+            await until(lambda: story.count("leaf") == 1)
+        record = await record_of(queue, job.id)
+        assert (record.state, record.attempts_made) == ("waiting", 1)
+
+
+# --- crashes: a worker that dies settles nothing, and its lease runs out
+
+
+class Dying(BrokerAround):
+    """Settles nothing any more once it is dead, as a killed worker does: its lease runs out."""
+
+    dead = False
+
+    async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+        if not self.dead:
+            await self.inner.settle(delivery, settlement, ticket)
+
+
+async def crash(url: str, clock: TravellingClock, cns: CNS, inside: asyncio.Event, **options: Any):
+    """Run a worker up to a point, then let all it does from there on be as if it were killed."""
+    async with Queue("q", url, clock=clock) as queue:
+        broker: Dying = around(queue, Dying)
+        async with working(queue, cns, grace=0.0, **options) as worker:
+            await asyncio.wait_for(inside.wait(), PATIENCE)
+            await _seen_running(queue)
+            broker.dead = True
+            for attempt in list(worker._tasks):
+                attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
+    clock.ahead += 100.0
+
+
+async def _seen_running(queue: Queue) -> None:
+    """Give a write that is due the time to land."""
+    for _ in range(3):
+        await queue.counts()
+        await asyncio.sleep(0.01)
+
+
+def marks(progress: Progress) -> dict[str, int]:
+    found = [(task.neuron, progress.start(key)) for key, task in progress.tasks()]
+    return {neuron: mark.crashes for neuron, mark in found if mark is not None and mark.crashes}
+
+
+@pytest.mark.parametrize("durability", ["behind", "step"])
+async def test_the_activation_that_ran_at_each_death_is_parked_by_name(
+    url: str, durability: Any
+) -> None:
+    clock, story = TravellingClock(), Story()
+    async with Queue("q", url, clock=clock) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=1)
+        for death in range(1, 4):
+            entered = story.stands("second")
+            entered.clear()
+            await crash(url, clock, story.chain(), entered, durability=durability)
+            record = await record_of(queue, job.id)
+            assert record.attempts_made == 0
+            assert story.count("second") == death
+
+        await drain(queue, story.chain(), durability=durability, crash_limit=3)
+
+        dead = await record_of(queue, job.id)
+        assert (dead.state, dead.error["name"]) == ("dead", "CrashLimitReached")
+        assert "neuron 'second'" in dead.error["message"]
+        assert "3 times" in dead.error["message"]
+        assert (story.count("first"), story.count("second")) == (1, 3)
+
+        story.opens("second")
+        assert await job.redrive()
+        await drain(queue, story.chain(), durability=durability, crash_limit=3)
+        assert await job.result(timeout=PATIENCE) == {"results": [7]}
+        assert story.count("first") == 1
+
+
+async def test_crashes_are_counted_in_a_row(url: str) -> None:
+    """An activation that commits takes its count with it: the next starts from nought."""
+    clock, story = TravellingClock(), Story()
+    async with Queue("q", url, clock=clock) as queue:
+        job = await queue.enqueue(entry.create_signal(7))
+        for name in ("first", "second", "third"):
+            for _ in range(2):
+                entered = story.stands(name)
+                entered.clear()
+                await crash(url, clock, story.chain(), entered, durability="step")
+            story.opens(name)
+        await drain(queue, story.chain(), durability="step", crash_limit=3)
+        assert await job.result(timeout=PATIENCE) == {"results": [7]}
+
+
+async def test_a_neighbour_that_was_not_running_is_not_charged_again(url: str) -> None:
+    """The first death may have been anybody's; from the second on, it is known who ran."""
+    clock, story = TravellingClock(), Story()
+    cns = CNS([
+        story.step("killer", entry, middle),
+        story.step("quiet", entry, later, concurrency=1),
+    ])  # fmt: skip
+    story.stands("quiet")
+    async with Queue("q", url, clock=clock) as queue:
+        job = await queue.enqueue(entry.create_signal(7))
+        entered = story.stands("killer")
+        await crash(url, clock, cns, entered, durability="step", results=[])
+        story.opens("quiet")
+        entered = story.stands("killer")
+        entered.clear()
+        await crash(url, clock, cns, entered, durability="step", results=[])
+        await drain(queue, cns, durability="step", results=[], crash_limit=2)
+
+        dead = await record_of(queue, job.id)
+        assert dead.error["name"] == "CrashLimitReached"
+        assert "'killer'" in dead.error["message"]
+        assert "'quiet'" not in dead.error["message"]
+
+
+async def test_without_a_crash_limit_a_job_is_tried_for_ever(url: str) -> None:
+    clock, story = TravellingClock(), Story()
+    async with Queue("q", url, clock=clock) as queue:
+        job = await queue.enqueue(entry.create_signal(7))
+        for _ in range(7):
+            entered = story.stands("second")
+            entered.clear()
+            await crash(url, clock, story.chain(), entered, crash_limit=None)
+        story.opens("second")
+        await drain(queue, story.chain(), crash_limit=None)
+        assert await job.result(timeout=PATIENCE) == {"results": [7]}
+
+
+async def test_a_run_resumes_from_its_progress_whatever_the_broker_counts(url: str) -> None:
+    """A job that was released without using an attempt is not started afresh."""
+    story = Story()
+    story.stands("second")
+    async with Queue("q", url) as queue:
+        around(queue, Requeuing)
+        job = await queue.enqueue(entry.create_signal(7))
+        async with working(queue, story.chain(), grace=0.0):
+            await until(lambda: story.count("second") == 1)
+        story.opens("second")
+        await drain(queue, story.chain())
+        assert story.count("first") == 1
+        assert await job.result(timeout=PATIENCE) == {"results": [7]}
+
+
+class Requeuing(BrokerAround):
+    async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+        assert delivery.attempts_made == 0
+        await self.inner.settle(delivery, settlement, ticket)
+
+
+async def test_a_run_alone_counts_its_crashes_too(url: str) -> None:
+    story = Story()
+    story.fails("first", 9)
+
+    class Dying(StoreAround):
+        async def commit(self, ticket: Ticket, patch: Patch) -> None:
+            if not patch.release:  # the last write of an attempt, which a dead process never makes
+                await super().commit(ticket, patch)
+
+    async def call() -> None:
+        async with Queue("other", url) as queue:
+            store = Dying(queue.broker.store)  # type: ignore[arg-type]
+            options: dict[str, Any] = {"key": "k", "results": [output], "crash_limit": 2}
+            await run_durably(story.chain(), entry.create_signal(7), store=store, **options)
+
+    for _ in range(2):
+        with pytest.raises(StimulationFailed):
+            await call()
+    with pytest.raises(CrashLimitReached, match="'first'"):
+        await call()
+    assert story.count("first") == 2
+
+
+# --- what a handler may ask for
+
+
+async def test_do_not_retry_goes_to_the_dead_letters_at_once(url: str) -> None:
+    def handler(payload: int) -> None:
+        raise DoNotRetry("the customer is gone")
+
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=9)
+        await drain(queue, CNS([neuron("n").dendrite(entry, handler)]), results=[])
+        dead = await record_of(queue, job.id)
+    assert (dead.state, dead.attempts_made) == ("dead", 1)
+    assert (dead.error["name"], dead.error["message"]) == ("DoNotRetry", "the customer is gone")
+
+
+@pytest.mark.parametrize(
+    ("asked", "pause"),
+    [
+        (40.0, 40.0),
+        (timedelta(minutes=2), 120.0),
+        (-5.0, 0.0),
+        (float("nan"), 0.0),
+        (1e300, 30 * 86400.0),
+    ],
+)
+async def test_retry_after_says_when(url: str, asked: Any, pause: float) -> None:
+    def handler(payload: int) -> None:
+        raise RetryAfter(asked)
+
+    settled: list[Any] = []
+
+    class Keeping(BrokerAround):
+        async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+            settled.append(settlement)
+            await self.inner.settle(delivery, settlement, ticket)
+
+    async with Queue("q", url) as queue:
+        around(queue, Keeping)
+        await queue.enqueue(entry.create_signal(7), max_attempts=2, backoff=exponential(7.0))
+        async with working(queue, CNS([neuron("n").dendrite(entry, handler)]), results=[]):
+            await until(lambda: settled)
+    assert settled[0].delay == pause
+    assert not isinstance(settled[0], Requeued)
+
+
+async def test_the_longest_pause_that_was_asked_for_counts(url: str) -> None:
+    def handler(payload: int) -> None:
+        raise RetryAfter(payload)
+
+    clock = TravellingClock()
+    fan = neuron("fan", {"middle": middle}).dendrite(
+        entry, lambda _, axon: [axon.middle.create_signal(one) for one in (30, 90, 60)]
+    )
+    async with Queue("q", url, clock=clock) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=2)
+        cns = CNS([fan, neuron("n").dendrite(middle, handler)])
+        async with working(queue, cns, results=[]):
+            await until(lambda: _delayed(queue, job.id))
+        record = await record_of(queue, job.id)
+        assert 60 < record.run_at - clock.time() <= 90
+
+
+async def _delayed(queue: Queue, job_id: str) -> bool:
+    return (await record_of(queue, job_id)).state == "delayed"
+
+
+@pytest.mark.parametrize(
+    ("backoff", "pauses"),
+    [
+        (None, [0, 0, 0]),
+        (10, [10, 10, 10]),
+        (timedelta(minutes=1), [60, 60, 60]),
+        (exponential(10.0), [10, 20, 40]),
+        (exponential(10.0, factor=3, maximum=50), [10, 30, 50]),
+        (exponential(100.0, jitter=0.5), [75, 150, 300]),
+        (lambda failures: 5.0 * failures, [5, 10, 15]),
+    ],
+)
+async def test_a_job_waits_as_its_backoff_says(url: str, backoff: Any, pauses: list[float]) -> None:
+    """By the injected clock, whose chance is one half."""
+    clock, story = TravellingClock(), Story()
+    story.fails("first", 3)
+    waited: list[float] = []
+    settled: list[Any] = []
+
+    class Keeping(BrokerAround):
+        async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+            await self.inner.settle(delivery, settlement, ticket)
+            settled.append(settlement)
+
+    async with Queue("q", url, clock=clock) as queue:
+        around(queue, Keeping)
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=4, backoff=backoff)
+        cns = story.chain()
+        cns.clock = clock
+        async with working(queue, cns):
+            for attempt in range(3):
+                await until(lambda at=attempt: len(settled) > at)
+                waited.append(settled[attempt].delay)
+                clock.ahead += settled[attempt].delay
+            assert await job.result(timeout=PATIENCE) == {"results": [7]}
+    assert waited == pauses
