@@ -1,7 +1,7 @@
 """One attempt at a job: from its delivery to its settlement."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from cnstra.errors import (
     JobCancelled,
     LeaseLost,
     RetryAfter,
+    StimulationFailed,
     StoreUnavailable,
 )
 from cnstra.jobs.envelope import signal_in
@@ -203,14 +204,14 @@ class Attempt:
         if not failures and self._released is not None:
             return Requeued(progress)
         errors = [one.error for one in failures or failed_tasks]
-        final = next((error for error in errors if isinstance(error, DoNotRetry)), None)
+        final = next((error for error in _asked_for(errors) if isinstance(error, DoNotRetry)), None)
         made = self.delivery.attempts_made + 1
         if final is not None or made >= self.delivery.max_attempts:
             return DeadLettered(error_to_wire(final or errors[0]), progress)
         return Retry(self._pause(errors, made), progress, error_to_wire(errors[0]))
 
     def _pause(self, errors: Sequence[BaseException], made: int) -> float:
-        asked = [error.delay for error in errors if isinstance(error, RetryAfter)]
+        asked = [error.delay for error in _asked_for(errors) if isinstance(error, RetryAfter)]
         if asked:
             return min(max(0.0, *asked), MAX_DELAY)
         try:
@@ -258,6 +259,16 @@ class Attempt:
 
     def _wire(self, run: DurableRun) -> bytes | None:
         return run.wire() if self._queue.broker.capabilities.carries_progress else None
+
+
+def _asked_for(errors: Iterable[BaseException]) -> Iterator[BaseException]:
+    """The errors, and those of inner runs and task groups in them: who raised it asks all the same."""
+    for error in errors:
+        yield error
+        if isinstance(error, StimulationFailed):
+            yield from _asked_for(one.error for one in error.failed_tasks)
+        if isinstance(error, BaseExceptionGroup):
+            yield from _asked_for(error.exceptions)
 
 
 def what_happens_next(settlement: Settlement) -> str:

@@ -162,7 +162,9 @@ class Queue:
         return await self._add([self._new_job(signal, None, options) for signal in signals])
 
     async def _add(self, jobs: Sequence[NewJob]) -> list[Job]:
-        added = await self._call(lambda: self.broker.enqueue(jobs)) if jobs else []
+        added: Sequence[bool] = ()
+        if jobs:
+            added = await self._call(lambda: self.broker.enqueue(jobs))
         return [Job(self, job.id, new=new) for job, new in zip(jobs, added, strict=True)]
 
     def _new_job(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -156,7 +156,7 @@ class Worker:
         self._consumer.settle(attempt, settled)
 
     @contextmanager
-    def _stopped_by_signals(self) -> Iterator[None]:
+    def _stopped_by_signals(self) -> Generator[None, None, None]:
         """Let SIGTERM and SIGINT drain, where this thread may say so."""
         if threading.current_thread() is not threading.main_thread():
             yield
