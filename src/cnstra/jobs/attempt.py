@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 from cnstra.durable.io_thread import Mailbox
 from cnstra.durable.run import (
@@ -262,13 +263,13 @@ class Attempt:
 
 
 def _asked_for(errors: Iterable[BaseException]) -> Iterator[BaseException]:
-    """The errors, and those of inner runs and task groups in them: who raised it asks all the same."""
+    """The errors, and those of the inner runs and task groups that they tell of."""
     for error in errors:
         yield error
         if isinstance(error, StimulationFailed):
             yield from _asked_for(one.error for one in error.failed_tasks)
         if isinstance(error, BaseExceptionGroup):
-            yield from _asked_for(error.exceptions)
+            yield from _asked_for(cast(BaseExceptionGroup[BaseException], error).exceptions)
 
 
 def what_happens_next(settlement: Settlement) -> str:
