@@ -286,30 +286,30 @@ def from_wire(run: str, wire: bytes) -> Progress | None:
     if not isinstance(fields, dict):
         return None
     known = cast(dict[str, Any], fields)
-    tasks = known.get("failedTasks", known.get("tasks"))
-    if not isinstance(tasks, list):
-        return None
+    tasks: Any = known.get("failedTasks", known.get("tasks"))
     ours: Any = known.get("cnstra")
-    if ours is None and not tasks:
+    if not isinstance(tasks, list) or (ours is None and not tasks):
         return None
     try:
-        entries = _foreign_entries(run, known, tasks) if ours is None else {}
-        if ours is not None:
-            if ours["v"] > VERSION:
-                raise ProgressTooNew(run=run, version=ours["v"], known=VERSION)
-            entries = {key: encode_json(value) for key, value in ours["entries"].items()}
-            errors = zip(ours["keys"], tasks, strict=True)
-            entries |= {
-                f"e/{key}": _error_entry(task)
-                for key, task in errors
-                if task["error"]["message"] != NEVER_STARTED
-            }
-        context = known.get("context") or {}
+        entries = _foreign_entries(run, known) if ours is None else _our_entries(run, known)
+        context: dict[str, Any] = known.get("context") or {}
         entries |= {f"c/{name}": encode_json(value) for name, value in context.items()}
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ProgressUnreadable(run=run, reason=reason) from error
     return Progress(run, entries)
+
+
+def _our_entries(run: str, known: Mapping[str, Any]) -> dict[str, bytes]:
+    """The entries in our own part, and the errors in the seed's."""
+    ours = known["cnstra"]
+    if ours["v"] > VERSION:
+        raise ProgressTooNew(run=run, version=ours["v"], known=VERSION)
+    entries = {key: encode_json(value) for key, value in ours["entries"].items()}
+    for key, task in zip(ours["keys"], known["failedTasks"], strict=True):
+        if task["error"]["message"] != NEVER_STARTED:
+            entries[f"e/{key}"] = _error_entry(task)
+    return entries
 
 
 def _failed_task_to_wire(
@@ -341,21 +341,20 @@ def _error_entry(failed: Mapping[str, Any]) -> bytes:
     )
 
 
-def _foreign_entries(run: str, known: Mapping[str, Any], tasks: list[Any]) -> dict[str, bytes]:
+def _foreign_entries(run: str, known: Mapping[str, Any]) -> dict[str, bytes]:
     """The entries of a progress without our part: tasks get keys by their place in it."""
     entries: dict[str, bytes] = {}
     stimulation_id = ""
     # The seed's form does not say where a task stands in its run. Its key must be no other task's,
     # now or on a later attempt, so it comes from the whole of what was saved.
     origin = root(f"{run}/{encode_json(known).hex()}")
-    for number, one in enumerate(tasks):
-        task = one.get("task", one)
-        neuron, collateral = (
-            task.get("neuronId", task.get("neuronName")),
-            task["dendriteCollateralName"],
-        )
+    for number, one in enumerate(known.get("failedTasks") or known["tasks"]):
+        task: dict[str, Any] = one.get("task", one)
+        neuron = task.get("neuronId") or task["neuronName"]
+        collateral = task["dendriteCollateralName"]
         stimulation_id = stimulation_id or task.get("stimulationId") or ""
-        payload = (task.get("input") or {}).get("payload")
+        heard: dict[str, Any] = task.get("input") or {}
+        payload = heard.get("payload")
         lineage = child(
             origin, emission_key(origin, collateral, number, None), neuron, number, number
         )

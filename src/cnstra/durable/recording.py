@@ -1,7 +1,7 @@
 """What a durable run writes down of each commit."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -252,8 +252,8 @@ def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
 
 
 def _emission_key(parent: Lineage, signal: Signal[Any], position: int) -> bytes:
-    own_key: object = signal.key
-    if own_key is not None and not isinstance(own_key, str):
+    own_key = cast(object, signal.key)
+    if not isinstance(own_key, str | None):
         remedy = "the key of a signal is a text: str(...) it"
         raise InvalidOption(option="key", value=own_key, remedy=remedy)
     return emission_key(parent, signal.collateral_name, position, own_key)
