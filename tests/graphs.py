@@ -1,6 +1,7 @@
 """What many tests of the engine build their graphs from."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 from cnstra import Context, Neuron, Signal, collateral, neuron
@@ -56,3 +57,8 @@ def names(tasks: Any) -> list[tuple[str, Any]]:
     """Tasks, or failed tasks, as (neuron, payload)."""
     plain = [getattr(one, "task", one) for one in tasks]
     return [(one.neuron_id, one.input.payload) for one in plain]
+
+
+def stranger() -> Any:
+    """Somebody who may hold a permit, and of whom nothing else is known."""
+    return SimpleNamespace(rare=None, run=SimpleNamespace(thread=None))

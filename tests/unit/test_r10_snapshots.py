@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnstra import CNS, Context, Response, Signal, collateral, neuron
-from tests.graphs import Door, entry, middle, names, out, passing, sink
+from tests.graphs import Door, entry, middle, names, out, passing, sink, stranger
 from tests.manual_clock import settled
 
 Ctx = Context[Any]
@@ -71,6 +71,30 @@ def test_a_sync_handler_that_aborts_its_run_stays_in_the_frontier_until_it_retur
     )
 
     assert seen == [[("n", 1), ("n", 2)]]
+
+
+async def test_what_aborts_its_run_stays_in_the_frontier_when_others_are_taken_back() -> None:
+    # Given an activation with a slot that has not started, and a sync handler that aborts the run
+    seen: list[Any] = []
+    gate = Door("gate", entry, concurrency=1)
+
+    def stop(payload: int, axon: Any, ctx: Ctx) -> None:
+        gate_of(cns, "gate").release(holder)
+        ctx.run.abort()  # type: ignore[attr-defined]
+        seen.append(names(ctx.run.frontier))  # type: ignore[attr-defined]
+
+    cns = CNS([gate.neuron, neuron("n", {}).dendrite(middle, stop)])
+    holder = stranger()
+    gate_of(cns, "gate").enter(holder)
+    run = cns.stimulate([entry.create_signal(1), middle.create_signal(2)])
+    await run.wait_until_done()
+
+    assert seen == [[("n", 2), ("gate", 1)]]
+    assert names(run.failed_tasks) == [("gate", 1)]
+
+
+def gate_of(cns: CNS, name: str) -> Any:
+    return cns.network.receiver(name, "entry").gate
 
 
 async def test_the_frontier_of_a_finished_run_is_empty() -> None:

@@ -17,11 +17,13 @@ from cnstra.errors import (
     UnstoppableHandler,
     WaitCycle,
 )
-from tests.graphs import Door, entry, middle, names, out, passing, sink
+from tests.graphs import Door, entry, middle, names, out, passing, sink, stranger
 from tests.manual_clock import ManualClock, settled
 
 Ctx = Context[Any]
 PATIENCE = 10.0
+
+texts = collateral("texts", str)
 
 
 def entries(*payloads: int) -> list[Signal[int]]:
@@ -118,6 +120,41 @@ async def test_a_newcomer_stands_behind_those_in_line() -> None:
     await second
     await third
     assert door.most == 1
+
+
+async def test_a_newcomer_does_not_overtake_one_who_was_promised_a_permit() -> None:
+    # Given a run on another loop in line for a permit, whose thread has been called to look
+    log: list[str] = []
+    held, standing = threading.Event(), threading.Event()
+
+    def work(payload: str) -> None:
+        log.append(payload)
+
+    cns = CNS([neuron("n", {}, concurrency=1).dendrite(texts, work)])
+    gate = cns.network.receiver("n", "texts").gate
+    assert gate is not None
+    holder = stranger()
+    assert gate.enter(holder)
+
+    async def stand_in_line() -> None:
+        run = cns.stimulate(texts.create_signal("first"))
+        standing.set()
+        held.wait(PATIENCE)  # this thread does not look yet
+        await run
+
+    other = in_thread(lambda: asyncio.run(stand_in_line()))
+    assert standing.wait(PATIENCE)
+    gate.release(holder)
+
+    # When a newcomer comes before it has looked
+    run = cns.stimulate(texts.create_signal("second"))
+
+    # Then the newcomer waits its turn
+    assert log == []
+    held.set()
+    await asyncio.wait_for(run.wait_until_complete(), PATIENCE)
+    await asyncio.to_thread(other.join, PATIENCE)
+    assert log == ["first", "second"]
 
 
 async def test_a_gate_waiter_holds_no_slot_and_blocks_nobody_behind_it() -> None:
