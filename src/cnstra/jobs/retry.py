@@ -38,7 +38,7 @@ class Backoff:
 
     def _growth(self, failures: int) -> float:
         try:
-            return 1.0 if self.kind == "fixed" else self.factor ** (failures - 1)
+            return 1.0 if self.kind == "fixed" else float(self.factor) ** (failures - 1)
         except OverflowError:
             return sys.float_info.max
 
