@@ -226,7 +226,7 @@ def test_what_is_no_progress_is_none(wire: bytes) -> None:
 
 
 def test_a_foreign_progress_that_owes_nothing_is_none() -> None:
-    """The seed's pattern saves that where handlers obeyed the abort: resumed, it would lose them."""
+    """The seed's pattern saves that where handlers obeyed the abort: resumed, it loses them."""
     assert from_wire("run", b'{"failedTasks": [], "context": {}}') is None
 
 
@@ -285,7 +285,8 @@ json_values = st.recursive(
 )
 known_keys = st.sampled_from(
     ["failedTasks", "tasks", "task", "context", "cnstra", "v", "entries", "keys", "neuronId",
-     "error", "dendriteCollateralName", "input", "payload", "m", "t/00", "c/n", "r/00", "stimulationId"]
+     "error", "dendriteCollateralName", "input", "payload", "m", "t/00", "c/n", "r/00",
+     "stimulationId"]
 )  # fmt: skip
 hostile = st.recursive(
     json_values,

@@ -49,15 +49,19 @@ class Job:
     async def result(self, timeout: float | timedelta | None = None) -> dict[str, Any]:
         """Wait for the result: `{"results": [payloads of the worker's result collaterals]}`.
 
-        timeout: seconds, or a `timedelta`; `None` waits for ever.
+        timeout: seconds, or a `timedelta`; 0 looks once, `None` waits for ever.
 
         Raises `TimeoutError` when it is not there in time, `JobFailed` when the job is dead or
         gone.
         """
         limit = None if timeout is None else seconds(timeout)
+        seen = await self._queue.watch(0)
+        result = await self._look()
+        if result is not None:
+            return result
         try:
             async with asyncio.timeout(limit):
-                return await self._wait()
+                return await self._wait(seen)
         except TimeoutError as error:
             raise TimeoutError(f"Job {self.id!r} has no result after {limit:g} s.") from error
 
@@ -69,20 +73,24 @@ class Job:
         """Put the dead job back, with all its attempts. `False` if it is not dead."""
         return await self._queue.redrive(self.id)
 
-    async def _wait(self) -> dict[str, Any]:
-        seen = None
+    async def _wait(self, seen: int) -> dict[str, Any]:
         while True:
-            seen = await self._queue.watch(0 if seen is None else LONGEST_WATCH, seen)
-            record = await self.record()
-            if record is None:
-                reason = "the queue does not have it: it was removed, or has expired"
-                raise JobFailed(job_id=self.id, reason=reason, error=None)
-            if record.state == "completed":
-                return dict(decode_json(record.result or b"{}"))
-            if record.state == "dead":
-                error = dict(record.error or {})
-                reason = f"{error.get('name', 'Error')}: {error.get('message', '')}"
-                raise JobFailed(job_id=self.id, reason=reason.rstrip("."), error=error)
+            seen = await self._queue.watch(LONGEST_WATCH, seen)
+            result = await self._look()
+            if result is not None:
+                return result
+
+    async def _look(self) -> dict[str, Any] | None:
+        """The result, if it is there. Raises `JobFailed` if there will be none."""
+        record = await self.record()
+        if record is None:
+            reason = "the queue does not have it: it was removed, or has expired"
+            raise JobFailed(job_id=self.id, reason=reason, error=None)
+        if record.state == "dead":
+            error = dict(record.error or {})
+            reason = f"{error.get('name', 'Error')}: {error.get('message', '')}"
+            raise JobFailed(job_id=self.id, reason=reason.rstrip("."), error=error)
+        return dict(decode_json(record.result or b"{}")) if record.state == "completed" else None
 
     def __repr__(self) -> str:
         return f"<Job {self.id!r}>"

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from math import inf, isfinite
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -205,7 +206,7 @@ class Queue:
                 option="delay", value=delay, remedy="give delay or run_at, not both"
             )
         if delay is not None:
-            if seconds(delay) < 0:
+            if not 0 <= seconds(delay) < inf:
                 raise InvalidOption(option="delay", value=delay, remedy="give seconds from now on")
             return self.clock.time() + seconds(delay)
         if isinstance(run_at, datetime):
@@ -213,6 +214,9 @@ class Queue:
                 remedy = "give an aware datetime, as datetime.now(UTC) is"
                 raise InvalidOption(option="run_at", value=run_at, remedy=remedy)
             return run_at.timestamp()
+        if run_at is not None and not isfinite(run_at):
+            remedy = "give seconds since the epoch"
+            raise InvalidOption(option="run_at", value=run_at, remedy=remedy)
         return run_at
 
     # --- looking
