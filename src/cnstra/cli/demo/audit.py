@@ -3,7 +3,6 @@
 package -> reader -> listed, one per line of the RECORD -> hasher -> checked -> joiner -> verdict
 """
 
-import asyncio
 import csv
 import hashlib
 import stat
@@ -126,10 +125,10 @@ def lines_of(record: str) -> list[tuple[str, str]]:
         return []
 
 
-def audit_graph(examine: Examine = examine, *, at_once: int = 4) -> CNS:
-    """The graph. `at_once` files are hashed at a time, in threads."""
+def audit_graph(examine: Examine = examine) -> CNS:
+    """The graph. A large file holds up the event loop, which no lease or checkpoint minds."""
     reader = neuron("reader", ReaderAxon(listed, verdict))
-    hasher = neuron("hasher", HasherAxon(checked), concurrency=at_once)
+    hasher = neuron("hasher", HasherAxon(checked))
     joiner = neuron("joiner", JoinerAxon(verdict), context=Verdict)
 
     @reader.dendrite(package)
@@ -143,8 +142,8 @@ def audit_graph(examine: Examine = examine, *, at_once: int = 4) -> CNS:
         ]
 
     @hasher.dendrite(listed)
-    async def hash_one(payload: Listed, axon: HasherAxon) -> Signal[Checked]:
-        return axon.checked.create_signal(await asyncio.to_thread(examine, payload))
+    def hash_one(payload: Listed, axon: HasherAxon) -> Signal[Checked]:
+        return axon.checked.create_signal(examine(payload))
 
     @joiner.dendrite(checked)
     def join(payload: Checked, axon: JoinerAxon, ctx: Context[Verdict]) -> Signal[Verdict] | None:

@@ -1,6 +1,7 @@
 """`cnstra demo`."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ def demo(
     end a plain loop over the same files shows whether the verdicts are right.
     """
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: nothing stays behind
     screen = console()
     packages = _packages(max_files)
     files = sum(one.files for one in packages)

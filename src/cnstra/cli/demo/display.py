@@ -78,9 +78,9 @@ class Lines:
 
     def __call__(self, ordeal: Ordeal) -> None:
         for kill in ordeal.kills[self._kills :]:
-            where = f"{kill.running} hashes running" if kill.running else "missed: nothing ran"
+            where = "in the middle of a hash" if kill.running else "between two hashes"
             self._screen.print(
-                f"SIGKILL at {kill.at:g} s ({where}): {kill.packages} packages to resume, "
+                f"SIGKILL at {kill.at:g} s, {where}: {kill.packages} packages to resume, "
                 f"{kill.spared:,} hashes spared"
             )
         self._kills = len(ordeal.kills)

@@ -1,6 +1,7 @@
 """Runs the audit, and kills its worker in the middle of work, again and again."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from cnstra.engine.payloads import decode_json
 from cnstra.errors import CnstraError
 
 GLANCE = 0.003
+REACTION = 0.001
 STALL = 60.0
 
 
@@ -96,7 +98,7 @@ class Director:
             while worker.poll() is None:
                 self._look()
                 self._require_progress()
-                if self._is_time_to_kill():
+                if self._is_time_to_kill() and self._is_caught(worker):
                     await self._kill(worker)
                     return False
                 await self._count_packages()
@@ -136,11 +138,19 @@ class Director:
     # --- killing
 
     def _is_time_to_kill(self) -> bool:
-        """The kills are spread evenly over the work, and each waits until a hash is running."""
+        """The kills are spread evenly over the work."""
         ordeal = self.ordeal
         due = ordeal.hashes * (ordeal.hits + 1) / (ordeal.kills_wanted + 1)
-        wanted = ordeal.hits < ordeal.kills_wanted and ordeal.hashed >= due
-        return wanted and bool(self._log.running)
+        return ordeal.hits < ordeal.kills_wanted and ordeal.hashed >= due
+
+    def _is_caught(self, worker: "Popen[bytes]") -> bool:
+        """Stop it for a moment to see whether a hash is running; if none is, let it go on."""
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(REACTION)
+        self._look()
+        if not self._log.running:
+            worker.send_signal(signal.SIGCONT)
+        return bool(self._log.running)
 
     async def _kill(self, worker: "Popen[bytes]") -> None:
         worker.kill()
