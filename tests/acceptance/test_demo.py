@@ -57,6 +57,7 @@ def record(tmp_path: Path) -> str:
 
     lines = [line("intact.py"), line("mismatched.py"), line("missing.py"), line("folder.py")]
     lines += ['"comma, and ünicode.py",,', "thing-1.0.dist-info/RECORD,,", "odd.py,crc32=1,1"]
+    lines += ["empty.py,sha256=,1", "shake.py,shake_128=abc,1", "no columns", ""]
     (info / "RECORD").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(info / "RECORD")
 
@@ -77,9 +78,9 @@ async def test_each_file_of_a_package_is_counted(record: str, tmp_path: Path) ->
         "mismatched": 1,
         "missing": 1,
         "unreadable": 1,
-        "unhashed": 3,
+        "unhashed": 5,
     }
-    assert (found["files"], found["mismatches"]) == (7, ["mismatched.py"])
+    assert (found["files"], found["mismatches"]) == (9, ["mismatched.py"])
     assert [found] == plain_audit([record])
 
 
@@ -96,8 +97,8 @@ def test_the_survey_takes_what_fits(record: str, monkeypatch: pytest.MonkeyPatch
 
     (found,) = surveying.survey(100)
 
-    assert (found.record, found.files, found.hashed) == (record, 7, frozenset(range(4)))
-    assert surveying.survey(6) == []
+    assert (found.record, found.files, found.hashed) == (record, 9, frozenset(range(4)))
+    assert surveying.survey(8) == []
 
 
 def test_the_log_tells_what_ran_when_it_ended(record: str, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 
 from cnstra import CNS, Collateral, Context, Signal, collateral, neuron
 
+ALGORITHMS = hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}
+
 Status = Literal["intact", "mismatched", "missing", "unreadable", "unhashed"]
 
 
@@ -112,8 +114,8 @@ def examine(line: Listed) -> Checked:
 
 def is_hash(expected: str) -> bool:
     """Whether that is a hash which can be checked: RECORD itself, say, has none."""
-    algorithm, separator, _ = expected.partition("=")
-    return bool(separator) and algorithm in hashlib.algorithms_guaranteed
+    algorithm, _, digest = expected.partition("=")
+    return bool(digest) and algorithm in ALGORITHMS
 
 
 def lines_of(record: str) -> list[tuple[str, str]]:
@@ -125,35 +127,38 @@ def lines_of(record: str) -> list[tuple[str, str]]:
         return []
 
 
+def read(payload: Package, axon: ReaderAxon) -> Signal[Verdict] | list[Signal[Listed]]:
+    """Fan out over the lines of the RECORD."""
+    lines = lines_of(payload.record)
+    if not lines:
+        return axon.verdict.create_signal(Verdict(payload.record))
+    return [
+        axon.listed.create_signal(Listed(payload.record, number, len(lines), path, expected))
+        for number, (path, expected) in enumerate(lines)
+    ]
+
+
+def join(payload: Checked, axon: JoinerAxon, ctx: Context[Verdict]) -> Signal[Verdict] | None:
+    """Count until the last line is there. With no `await` between `get` and `set`, it is exact."""
+    so_far = ctx.get(Verdict(payload.record))
+    so_far.add(payload)
+    ctx.set(so_far)
+    if so_far.files < payload.total:
+        return None
+    so_far.mismatches.sort()
+    return axon.verdict.create_signal(so_far)
+
+
 def audit_graph(examine: Examine = examine) -> CNS:
     """The graph. A large file holds up the event loop, which no lease or checkpoint minds."""
-    reader = neuron("reader", ReaderAxon(listed, verdict))
-    hasher = neuron("hasher", HasherAxon(checked))
-    joiner = neuron("joiner", JoinerAxon(verdict), context=Verdict)
 
-    @reader.dendrite(package)
-    def read(payload: Package, axon: ReaderAxon) -> Signal[Verdict] | list[Signal[Listed]]:
-        lines = lines_of(payload.record)
-        if not lines:
-            return axon.verdict.create_signal(Verdict(payload.record))
-        return [
-            axon.listed.create_signal(Listed(payload.record, number, len(lines), path, expected))
-            for number, (path, expected) in enumerate(lines)
-        ]
-
-    @hasher.dendrite(listed)
-    def hash_one(payload: Listed, axon: HasherAxon) -> Signal[Checked]:
+    def hash_and_compare(payload: Listed, axon: HasherAxon) -> Signal[Checked]:
         return axon.checked.create_signal(examine(payload))
 
-    @joiner.dendrite(checked)
-    def join(payload: Checked, axon: JoinerAxon, ctx: Context[Verdict]) -> Signal[Verdict] | None:
-        so_far = ctx.get(Verdict(payload.record))
-        so_far.add(payload)
-        ctx.set(so_far)
-        if so_far.files < payload.total:
-            return None
-        so_far.mismatches.sort()
-        return axon.verdict.create_signal(so_far)
-
-    del read, hash_one, join
-    return CNS([reader, hasher, joiner])
+    return CNS(
+        [
+            neuron("reader", ReaderAxon(listed, verdict)).dendrite(package, read),
+            neuron("hasher", HasherAxon(checked)).dendrite(listed, hash_and_compare),
+            neuron("joiner", JoinerAxon(verdict), context=Verdict).dendrite(checked, join),
+        ]
+    )

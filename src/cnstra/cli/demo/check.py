@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+KNOWN = hashlib.algorithms_guaranteed
+
 
 def plain_audit(records: Iterable[str]) -> list[dict[str, object]]:
     """The verdict on each package."""
@@ -17,17 +19,21 @@ def plain_verdict(record: Path) -> dict[str, object]:
     """The verdict on one package."""
     counts: Counter[str] = Counter()
     size, mismatches = 0, list[str]()
-    text = record.read_text(encoding="utf-8", errors="replace")
-    for name, expected, *_ in csv.reader(text.splitlines(keepends=True)):
+    try:
+        with record.open(newline="", encoding="utf-8", errors="replace") as file:
+            rows = [row for row in csv.reader(file) if len(row) > 1]
+    except (OSError, csv.Error):
+        rows = []
+    for name, expected, *_ in rows:
         algorithm, _, digest = expected.partition("=")
-        if not digest or algorithm not in hashlib.algorithms_guaranteed:
+        if not digest or algorithm.startswith("shake") or algorithm not in KNOWN:
             counts["unhashed"] += 1
             continue
-        file = record.parent.parent / name
+        path = record.parent.parent / name
         try:
-            if file.exists() and not file.is_file():
+            if path.exists() and not path.is_file():
                 raise OSError
-            content = file.read_bytes()
+            content = path.read_bytes()
         except FileNotFoundError:
             counts["missing"] += 1
             continue
