@@ -309,7 +309,7 @@ MUTATIONS = (
         "R6",
         "observed and None is interrupted",
         "engine/outcomes.py",
-        "        if output is None and (context.observed_abort or rare.stop is not None):",
+        "        if output is None and (context.observed_abort or cancelled):",
         "        if False:",
         R6 + "test_the_seeds_pattern_runs_what_was_interrupted_again",
     ),
@@ -317,8 +317,8 @@ MUTATIONS = (
         "R6",
         "[] says done",
         "engine/outcomes.py",
-        "        if output is None and (context.observed_abort or rare.stop is not None):",
-        "        if not output and (context.observed_abort or rare.stop is not None):",
+        "        if output is None and (context.observed_abort or cancelled):",
+        "        if not output and (context.observed_abort or cancelled):",
         R6 + "test_to_observe_and_return_an_empty_list_is_to_be_done",
     ),
     Mutation(
@@ -498,9 +498,9 @@ MUTATIONS = (
     Mutation(
         "R9",
         "concurrency per run",
-        "engine/stimulation.py",
-        "        more = places.ready or (places.queue and len(places.running) < self.slots)",
-        "        more = places.ready or places.queue",
+        "engine/cns.py",
+        '            run.slots = limit("concurrency", concurrency)',
+        '            limit("concurrency", concurrency)',
         R9 + "test_a_run_keeps_to_its_concurrency",
     ),
     Mutation(
@@ -515,8 +515,8 @@ MUTATIONS = (
         "R9",
         "first come, first served",
         "engine/gates.py",
-        "            if self.line or self.free <= 0:",
-        "            if self.free <= 0:",
+        "        return self.limit - len(self.holders) - self.promised",
+        "        return self.limit - len(self.holders)",
         R9 + "test_a_newcomer_does_not_overtake_one_who_was_promised_a_permit",
     ),
     Mutation(
