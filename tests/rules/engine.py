@@ -745,7 +745,7 @@ MUTATIONS = (
         "engine/context.py",
         "            if alone:",
         "            if True:",
-        STORE + "test_overlapping_writes_are_never_lost",
+        STORE + "test_a_roll_back_spares_what_others_have_built_on_it",
     ),
     Mutation(
         "R10",

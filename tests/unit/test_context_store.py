@@ -168,3 +168,20 @@ def test_activations_that_do_not_overlap_are_exact(writers: list[str]) -> None:
         else:
             store.roll_back("n", writer)
         assert store.get_all().get("n", []) == expected
+
+
+def test_a_roll_back_spares_what_others_have_built_on_it() -> None:
+    # Given a write, one that builds on it, and the roll back of the first
+    store = ContextStore()
+    store.write("n", "a", ["a"])
+    store.write("n", "b", ["a", "b"])
+    store.roll_back("n", "a")
+
+    # When a third builds on what it sees, and both that are left commit
+    seen: Any = store.read("n", "c")
+    store.write("n", "c", [*seen, "c"])
+    store.commit("n", "b")
+    store.commit("n", "c")
+
+    # Then neither is lost
+    assert {"b", "c"} <= set(store.get_all()["n"])

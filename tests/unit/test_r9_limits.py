@@ -540,7 +540,7 @@ async def test_the_time_in_line_at_a_gate_does_not_count() -> None:
 
 
 async def test_in_a_thread_the_deadline_aborts_the_signal_and_the_body_ends_by_itself() -> None:
-    clock, ended = ManualClock(), threading.Event()
+    clock, ended, woke = ManualClock(), threading.Event(), list[bool]()
     loop = asyncio.get_running_loop()
     entered, going = asyncio.Event(), threading.Event()
 
@@ -548,7 +548,7 @@ async def test_in_a_thread_the_deadline_aborts_the_signal_and_the_body_ends_by_i
         loop.call_soon_threadsafe(entered.set)
         woken = threading.Event()
         ctx.abort_signal.add_callback(woken.set)
-        woken.wait(PATIENCE)
+        woke.append(woken.wait(PATIENCE / 5))
         going.wait(PATIENCE)
         ended.set()
 
@@ -564,6 +564,7 @@ async def test_in_a_thread_the_deadline_aborts_the_signal_and_the_body_ends_by_i
     await run.wait_until_done()
 
     assert ended.is_set()
+    assert woke == [True]
     assert [type(one.error) for one in run.failed_tasks] == [DurationExceeded]
 
 
