@@ -1,5 +1,6 @@
 BIN := .venv/bin
 READY := .venv/.ready
+SEED := 1
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 # Candidates are run, not just found: version managers leave shims on PATH that only fail.
@@ -46,8 +47,9 @@ format: setup  ## put the code in shape
 bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks
 
-crash: setup  ## run only the tests that kill workers
+crash: setup  ## run the tests that kill workers, then kill one 200 times
 	@$(BIN)/python -m pytest -n auto tests/crash
+	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
 
 rules: setup  ## take out the line that keeps each rule; see its test turn red
 	@$(BIN)/python -m tests.rules

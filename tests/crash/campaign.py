@@ -21,6 +21,9 @@ from tests.crash.flow import Ahead, Flow, Log, Place, ended, fork
 JOBS = 12
 FLOW = Flow(width=6, steps=3, longest=0.1)
 AHEAD = 10.0
+RESERVE = 24
+"""Activations that are left for the last kills, so that these fall into work too."""
+
 PATIENCE = 30.0
 
 
@@ -81,7 +84,7 @@ class Campaign:
     def _share(self) -> int:
         """How many effects the next worker may have: none, where the kills are behind the work."""
         done = {line.activation for line in self.log.lines() if line.what == "end"}
-        whole = JOBS * FLOW.activations
+        whole = JOBS * FLOW.activations - RESERVE
         share = (whole - len(done)) / (self.wanted - self.kills)
         return 0 if share < whole / self.wanted else 1 + int(self.chance.uniform(0.0, share))
 
