@@ -202,7 +202,7 @@ async def test_a_fan_of_checkpoint_neurons_shares_its_checkpoints(url: str) -> N
         await drain(queue, cns, durability="exit")
 
         assert await job.result(timeout=PATIENCE) == {"results": list(range(50))}
-        assert len(store.commits) <= 4
+        assert len(store.commits) < 25, "of a hundred that each would make alone"
 
 
 async def test_a_handler_does_not_start_once_its_checkpoint_was_refused(url: str) -> None:

@@ -95,7 +95,8 @@ class Journal:
     async def settle(self) -> None:
         """Wait until no write is in flight: what has changed since is of no account any more."""
         self._progress.take()
-        if self._wanted or self._writing:
+        self._wanted = False  # before the look: what has not begun by now finds nothing wanted
+        if self._writing:
             await self.flush()
 
     async def last_write(self, patch: Patch) -> None:
@@ -135,7 +136,7 @@ class Journal:
     # --- on the I/O thread
 
     def _start(self) -> None:
-        if not self._writing:
+        if self._wanted and not self._writing:
             self._writing = True
             self._io.spawn(self._write_all)
 

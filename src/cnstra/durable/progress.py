@@ -169,6 +169,11 @@ class Progress:
         """Whether the run has ever saved anything."""
         return META in self.entries
 
+    @property
+    def marked(self) -> bool:
+        """Whether any activation carries a start mark."""
+        return any(key.startswith("s/") for key in self.entries)
+
     def meta(self) -> RunMeta:
         """The run's own entry. Raises `ProgressTooNew`."""
         meta: RunMeta = self._read(META, _decode_meta)

@@ -22,8 +22,6 @@ from cnstra.engine.tasks import FailedTask
 from cnstra.errors import (
     CrashLimitReached,
     InvalidOption,
-    ListenerFailed,
-    StimulationFailed,
 )
 
 logger = logging.getLogger("cnstra.durable")
@@ -166,11 +164,12 @@ class DurableRun:
         else:
             entries = self._cns.signals_of(signal)
             items = recording.begin(self._cns.emissions_of(entries))
-        self._charge_crashes(recording)
-        poison = self._poison()
-        if poison is not None:
-            await self._journal.flush()
-            return poison
+        if self._saved.held or self.progress.marked:
+            self._charge_crashes(recording)
+            poison = self._poison()
+            if poison is not None:
+                await self._journal.flush()
+                return poison
         stimulation = self._start(recording, items, entries)
         await stimulation.wait_until_done()
         return await self._conclude(stimulation)
@@ -253,13 +252,10 @@ class DurableRun:
         return Unfinished(failed) if failed else Finished(self.progress.result())
 
     def _log_listeners(self, stimulation: Stimulation) -> None:
-        try:
-            stimulation.raise_for_failures()
-        except (StimulationFailed, ListenerFailed) as failed:
-            for error in failed.listener_errors:
-                logger.error(
-                    "A listener of run %s raised; the run itself goes on.", self._id, exc_info=error
-                )
+        for error in stimulation.audience.errors if stimulation.audience else ():
+            logger.error(
+                "A listener of run %s raised; the run itself goes on.", self._id, exc_info=error
+            )
 
     # --- crashes
 
