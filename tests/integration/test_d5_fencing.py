@@ -8,13 +8,14 @@ import pytest
 
 from cnstra import CNS, Queue, Worker, run_durably
 from cnstra.durable.journal import Durability
-from cnstra.durable.store import Patch, Ticket
+from cnstra.durable.store import Ticket
 from cnstra.errors import Fenced
 from cnstra.jobs.settlement import Requeued, Settlement
 from tests.durables import (
     PATIENCE,
     BrokerAround,
     CarryingBroker,
+    SlowStore,
     StoreAround,
     Story,
     around,
@@ -62,8 +63,8 @@ def _lost(caplog: pytest.LogCaptureFixture) -> bool:
 class Settling(BrokerAround):
     """Keeps what was settled; lets leases run out on demand."""
 
-    def __init__(self, inner: Any) -> None:
-        super().__init__(inner)
+    def __init__(self, inner: Any, store: Any = None) -> None:
+        super().__init__(inner, store)
         self.renewing = True
         self.settlements: list[Settlement] = []
 
@@ -147,32 +148,26 @@ async def test_the_result_is_stored_before_the_job_is_acknowledged(url: str) -> 
         assert await job.result(timeout=PATIENCE) == {"results": [7]}
 
 
-async def test_nothing_is_in_flight_when_a_job_is_settled(url: str) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+async def test_nothing_is_in_flight_when_a_job_is_settled(url: str, fails: bool) -> None:
+    """A write that has begun is waited for, whether the run is complete by then or not."""
     story = Story()
-    story.fails("third", 1)
-    busy = 0
-    found: list[int] = []
-
-    class Slow(StoreAround):
-        async def commit(self, ticket: Ticket, patch: Patch) -> None:
-            nonlocal busy
-            busy += 1
-            await asyncio.sleep(0.02)
-            await super().commit(ticket, patch)
-            busy -= 1
-
-    class Looking(BrokerAround):
-        async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
-            found.append(busy)
-            await self.inner.settle(delivery, settlement, ticket)
-
+    story.stands("third")
+    story.fails("third", int(fails))
     async with Queue("q", url) as queue:
-        with_store(queue, Slow)
-        around(queue, lambda broker: Looking(broker, broker.store))
-        job = await queue.enqueue(entry.create_signal(7), max_attempts=2)
-        await drain(queue, story.chain())
-        assert await job.result(timeout=PATIENCE) == {"results": [7]}
-    assert found == [0, 0]
+        store: SlowStore = with_store(queue, SlowStore)
+        broker = around(queue, lambda inner: Settling(inner, store))
+        await queue.enqueue(entry.create_signal(7), max_attempts=2, backoff=3600.0)
+        async with working(queue, story.chain()) as worker:
+            await until(lambda: story.count("third") == 1 and store.begun == 1)
+            story.opens("third")
+            for _ in range(20):
+                await asyncio.sleep(0.002)
+            assert (broker.settlements, store.landed) == ([], 0)
+            store.let(100)
+            await until(lambda: broker.settlements)
+            assert store.landed == store.begun
+            await until(lambda: not worker._tasks)
 
 
 async def test_a_second_call_of_a_run_alone_takes_it_over(url: str) -> None:

@@ -1,6 +1,7 @@
 """D9: attempts and crashes are two counters; a shutdown costs neither."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -114,12 +115,22 @@ class Dying(BrokerAround):
             await self.inner.settle(delivery, settlement, ticket)
 
 
-async def crash(url: str, clock: TravellingClock, cns: CNS, inside: asyncio.Event, **options: Any):
+async def crash(
+    url: str,
+    clock: TravellingClock,
+    cns: CNS,
+    inside: asyncio.Event,
+    *,
+    when: Callable[[], Awaitable[bool]] | None = None,
+    **options: Any,
+) -> None:
     """Run a worker up to a point, then let all it does from there on be as if it were killed."""
     async with Queue("q", url, clock=clock) as queue:
         broker: Dying = around(queue, Dying)
         async with working(queue, cns, grace=0.0, **options) as worker:
             await asyncio.wait_for(inside.wait(), PATIENCE)
+            if when is not None:
+                await until(when)
             await _seen_running(queue)
             broker.dead = True
             for attempt in list(worker._tasks):
@@ -185,27 +196,36 @@ async def test_crashes_are_counted_in_a_row(url: str) -> None:
 
 
 async def test_a_neighbour_that_was_not_running_is_not_charged_again(url: str) -> None:
-    """The first death may have been anybody's; from the second on, it is known who ran."""
+    """The first death may have been anybody's; from the second on, it is known who ran.
+
+    The neighbour has failed by the time of each death: it is owed, but does not run.
+    """
     clock, story = TravellingClock(), Story()
-    cns = CNS([
-        story.step("killer", entry, middle),
-        story.step("quiet", entry, later, concurrency=1),
-    ])  # fmt: skip
-    story.stands("quiet")
+    cns = CNS([story.step("killer", entry, middle), story.step("neighbour", entry, later)])
+    story.fails("neighbour", 99)
+    options: dict[str, Any] = {"durability": "step", "results": []}
     async with Queue("q", url, clock=clock) as queue:
         job = await queue.enqueue(entry.create_signal(7))
-        entered = story.stands("killer")
-        await crash(url, clock, cns, entered, durability="step", results=[])
-        story.opens("quiet")
-        entered = story.stands("killer")
-        entered.clear()
-        await crash(url, clock, cns, entered, durability="step", results=[])
-        await drain(queue, cns, durability="step", results=[], crash_limit=2)
+
+        async def the_neighbour_has_failed() -> bool:
+            progress = await queue.progress(job.id)
+            assert progress is not None
+            found = {task.neuron: key for key, task in progress.tasks()}
+            if not found or progress.error(found["neighbour"]) is None:
+                return False
+            mark = progress.start(found["neighbour"])
+            return mark is None or not mark.running
+
+        for _ in range(2):
+            entered = story.stands("killer")
+            entered.clear()
+            await crash(url, clock, cns, entered, when=the_neighbour_has_failed, **options)
+        await drain(queue, cns, crash_limit=2, **options)
 
         dead = await record_of(queue, job.id)
         assert dead.error["name"] == "CrashLimitReached"
         assert "'killer'" in dead.error["message"]
-        assert "'quiet'" not in dead.error["message"]
+        assert "'neighbour'" not in dead.error["message"]
 
 
 async def test_without_a_crash_limit_a_job_is_tried_for_ever(url: str) -> None:

@@ -1,0 +1,427 @@
+# ruff: noqa: E501 - the lines of others, as they are
+"""The lines that keep D1 to D12."""
+
+from tests.rules.mutation import Mutation
+
+D1 = "integration/test_d1_resume.py::"
+D2 = "integration/test_d2_identity.py::"
+D3 = "integration/test_d3_durability.py::"
+D4 = "integration/test_d4_cost.py::"
+D5 = "integration/test_d5_fencing.py::"
+D6 = "integration/test_d6_nothing_lost.py::"
+D7 = "integration/test_d7_io_thread.py::"
+D8 = "integration/test_d8_parking.py::"
+D9 = "integration/test_d9_counters.py::"
+D10 = "integration/test_d10_values.py::"
+D11 = "integration/test_d11_results.py::"
+D12 = "integration/test_d12_inner_runs.py::"
+BROKERS = "integration/test_brokers.py::"
+LINEAGE = "unit/test_lineage.py::"
+
+MUTATIONS = (
+    # --- D1
+    Mutation(
+        "D1",
+        "what is saved is resumed, not begun again",
+        "durable/run.py",
+        "        if self.progress.entries:\n            self.progress.check()",
+        "        if False:\n            self.progress.check()",
+        D1 + "test_a_failed_step_is_all_that_the_retry_runs",
+    ),
+    Mutation(
+        "D1",
+        "what is done is owed no longer",
+        "durable/recording.py",
+        '            for prefix in ("t/", "e/", "s/"):',
+        '            for prefix in ("e/", "s/"):',
+        D1 + "test_branches_that_are_done_are_not_run_again",
+    ),
+    Mutation(
+        "D1",
+        "a context is saved with its activation",
+        "durable/recording.py",
+        '            self._progress.put(f"c/{change.neuron_name}", change.value.data)',
+        "            pass",
+        D1 + "test_context_and_results_outlive_an_attempt",
+    ),
+    # --- D2
+    Mutation(
+        "D2",
+        "a key tells the positions of one emission apart",
+        "durable/lineage.py",
+        '    place = b"#%d" % position if own_key is None else',
+        '    place = b"#" if own_key is None else',
+        D2 + "test_two_signals_of_one_emission_have_two_keys",
+    ),
+    Mutation(
+        "D2",
+        "a key of its own takes the place of the position",
+        "durable/lineage.py",
+        '    place = b"#%d" % position if own_key is None else',
+        '    place = b"#%d" % position if True else',
+        D2 + "test_a_key_of_its_own_takes_the_place_of_the_position",
+    ),
+    Mutation(
+        "D2",
+        "a key comes from its parent's",
+        "durable/lineage.py",
+        "    return _hash(parent.key, _bytes(collateral), place)",
+        "    return _hash(_bytes(collateral), place)",
+        LINEAGE + "test_a_key_tells_all_that_makes_an_activation_apart",
+    ),
+    Mutation(
+        "D2",
+        "two signals of one key are refused",
+        "durable/recording.py",
+        "            if emission in seen:",
+        "            if False:",
+        D2 + "test_two_signals_of_one_key_fail_their_activation",
+    ),
+    Mutation(
+        "D2",
+        "a checkpoint neuron is saved before it starts",
+        "durable/recording.py",
+        "        return self._journal.when_landed if item[0].checkpoint else None",
+        "        return None",
+        D2 + "test_the_entry_may_be_a_checkpoint_neuron",
+    ),
+    Mutation(
+        "D2",
+        "its outputs are saved before its successors start",
+        "durable/recording.py",
+        '        if receiver.checkpoint or self._durability == "step":',
+        '        if self._durability == "step":',
+        D2 + "test_a_checkpoint_neuron_starts_after_its_checkpoint_and_ends_before_its_successors",
+    ),
+    # --- D3
+    Mutation(
+        "D3",
+        "step waits for each checkpoint",
+        "durable/recording.py",
+        '        if receiver.checkpoint or self._durability == "step":',
+        "        if receiver.checkpoint:",
+        D3 + "test_step_lands_each_checkpoint_before_successors_start",
+    ),
+    Mutation(
+        "D3",
+        "exit writes nothing in between",
+        "durable/recording.py",
+        '        if self._durability != "exit":',
+        "        if True:",
+        D3 + "test_exit_writes_once_when_an_attempt_fails",
+    ),
+    Mutation(
+        "D3",
+        "behind writes",
+        "durable/recording.py",
+        '        if self._durability != "exit":\n            self._journal.write()',
+        "        pass",
+        D3 + "test_behind_is_at_most_two_writes_old",
+    ),
+    # --- D4
+    Mutation(
+        "D4",
+        "a write holds what changed",
+        "durable/progress.py",
+        "            patch, self._patch, self._fresh = self._patch, Patch(), set()",
+        "            patch, self._patch, self._fresh = self._patch, Patch(), set()\n"
+        "            patch.puts = dict(self.entries)",
+        D4 + "test_a_fan_out_costs_in_all_what_its_branches_cost",
+    ),
+    Mutation(
+        "D4",
+        "what comes and goes between two writes leaves no trace",
+        "durable/progress.py",
+        "            self._fresh.add(key)",
+        "            pass",
+        D4 + "test_what_comes_and_goes_between_two_writes_is_not_written",
+    ),
+    Mutation(
+        "D4",
+        "a finished run leaves its result alone",
+        "adapters/sqlite/runs.py",
+        "    connection.execute(CLEAR_PROGRESS, (run,))\n    return None",
+        "    return None",
+        D4 + "test_the_tables_are_as_if_the_run_had_never_been",
+    ),
+    # --- D5
+    Mutation(
+        "D5",
+        "a write of an earlier epoch is refused (SQLite)",
+        "adapters/sqlite/sql/advance_run.sql",
+        "AND epoch = ?",
+        "AND ? > 0",
+        BROKERS + "test_a_lease_that_ran_out_is_due_again",
+    ),
+    Mutation(
+        "D5",
+        "a write of an earlier epoch is refused (memory)",
+        "adapters/memory/runs.py",
+        "        if run.epoch != ticket.epoch or run.seq > ticket.seq or run.result is not None:",
+        "        if False:",
+        D5 + "test_a_second_call_of_a_run_alone_takes_it_over",
+    ),
+    Mutation(
+        "D5",
+        "a fenced run is aborted",
+        "durable/journal.py",
+        "        self._on_lost(self.lost)",
+        "        pass",
+        D5 + "test_a_lost_lease_aborts_the_run",
+    ),
+    Mutation(
+        "D5",
+        "a redelivered finished run settles with its stored result",
+        "durable/run.py",
+        "        if self._saved.result is not None:",
+        "        if False:",
+        D5 + "test_a_redelivered_finished_run_settles_with_its_stored_result",
+    ),
+    Mutation(
+        "D5",
+        "that result is not stored again",
+        "jobs/attempt.py",
+        "            case Finished(result) if saved.result is not None:",
+        "            case Finished(result) if False:",
+        D5 + "test_a_redelivered_finished_run_settles_with_its_stored_result",
+    ),
+    Mutation(
+        "D5",
+        "the result is stored before the job is acknowledged",
+        "jobs/attempt.py",
+        "                await run.finish(result, self._queue.keep_results)",
+        "                pass",
+        D5 + "test_the_result_is_stored_before_the_job_is_acknowledged",
+    ),
+    Mutation(
+        "D5",
+        "writes in flight are drained before a settlement",
+        "durable/run.py",
+        "            await self._journal.settle()",
+        "            pass",
+        D5 + "test_nothing_is_in_flight_when_a_job_is_settled",
+    ),
+    # --- D6
+    Mutation(
+        "D6",
+        "what is wrong with a job dead-letters it",
+        "jobs/attempt.py",
+        "            return await self._refuse(error)\n",
+        "            raise\n",
+        D6 + "test_undecodable_job_data_is_dead_lettered_and_the_worker_goes_on",
+    ),
+    Mutation(
+        "D6",
+        "progress is checked before it is resumed",
+        "durable/run.py",
+        "            self.progress.check()",
+        "            pass",
+        D6 + "test_progress_that_cannot_be_read_is_dead_lettered_and_kept",
+    ),
+    Mutation(
+        "D6",
+        "what a payload's own code raises fails its activation",
+        "durable/recording.py",
+        "        raise NotSerializable(collateral=codec.name, reason=repr(error)) from error",
+        "        raise",
+        D6 + "test_a_payload_that_cannot_be_written_fails_its_activation",
+    ),
+    Mutation(
+        "D6",
+        "a store that is away is tried again",
+        "durable/journal.py",
+        "            except StoreUnavailable as error:",
+        "            except ZeroDivisionError as error:",
+        D6 + "test_a_store_that_comes_back_in_time_costs_nothing",
+    ),
+    Mutation(
+        "D6",
+        "until the lease is lost",
+        "jobs/consumer.py",
+        "                self._give_up_expired(held)",
+        "                pass",
+        D6 + "test_a_store_that_stays_away_is_tried_until_the_lease_is_lost",
+    ),
+    Mutation(
+        "D6",
+        "a broker that is away is told when it is back",
+        "jobs/consumer.py",
+        "            except (BrokerUnavailable, StoreUnavailable) as error:\n                if attempt.lost",
+        "            except ZeroDivisionError as error:\n                if attempt.lost",
+        D6 + "test_a_broker_that_is_away_is_told_when_it_is_back",
+    ),
+    Mutation(
+        "D6",
+        "what a store refuses for good ends in the dead letters",
+        "jobs/attempt.py",
+        "        if isinstance(error, Fenced | LeaseLost):",
+        "        if True:",
+        D6 + "test_what_a_store_refuses_for_good_is_dead_lettered_with_the_reason",
+    ),
+    Mutation(
+        "D6",
+        "so does a settlement that is refused",
+        "jobs/consumer.py",
+        "                settlement = _instead(settlement, error)",
+        "                break",
+        D6 + "test_a_settlement_that_the_broker_refuses_is_dead_lettered_with_the_reason",
+    ),
+    Mutation(
+        "D6",
+        "a carried progress is written whole to a store that has none",
+        "durable/run.py",
+        "                return found.unsaved()",
+        "                return found",
+        D6 + "test_a_carried_progress_is_written_whole_to_a_store_that_has_none",
+    ),
+    # --- D7
+    Mutation(
+        "D7",
+        "a write does not wait for the user's loop",
+        "durable/journal.py",
+        "            self._io.post(self._start)",
+        "            self._mailbox.post(lambda: self._io.post(self._start))",
+        D7 + "test_a_handler_that_blocks_for_three_leases_keeps_its_lease[behind]",
+    ),
+    Mutation(
+        "D7",
+        "leases are renewed on the I/O thread",
+        "jobs/consumer.py",
+        "            held = list(self._held)\n            if not held:",
+        "            turn, loop = asyncio.Event(), asyncio.get_running_loop()\n            self._mailbox.post(lambda: loop.call_soon_threadsafe(turn.set))\n            await turn.wait()\n            held = list(self._held)\n            if not held:",
+        D7 + "test_a_handler_that_blocks_for_three_leases_keeps_its_lease[exit]",
+    ),
+    # --- D8
+    Mutation(
+        "D8",
+        "a job is parked before its lease ends",
+        "jobs/consumer.py",
+        "                self._mailbox.post(partial(attempt.park, grace))",
+        "                pass",
+        D8 + "test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activations",
+    ),
+    # --- D9
+    Mutation(
+        "D9",
+        "a shutdown uses up no attempt",
+        "jobs/attempt.py",
+        "        if not failures and self._released is not None:",
+        "        if False:",
+        D9 + "test_a_shutdown_costs_neither",
+    ),
+    Mutation(
+        "D9",
+        "at the crash limit a job is parked",
+        "durable/run.py",
+        "        if limit is None or not crashes or max(crashes)[0] < limit:",
+        "        if True:",
+        D9 + "test_the_activation_that_ran_at_each_death_is_parked_by_name",
+    ),
+    Mutation(
+        "D9",
+        "who ran at a death is written down before it starts",
+        "durable/recording.py",
+        "        self._suspects.update(keys)",
+        "        pass",
+        D9 + "test_a_neighbour_that_was_not_running_is_not_charged_again",
+    ),
+    Mutation(
+        "D9",
+        "only who ran is charged",
+        "durable/run.py",
+        "        charged = (running or owed) if self._saved.held else ()",
+        "        charged = owed if self._saved.held else ()",
+        D9 + "test_a_neighbour_that_was_not_running_is_not_charged_again",
+    ),
+    Mutation(
+        "D9",
+        "a shutdown is no crash",
+        "adapters/sqlite/settling.py",
+        "            runs.commit(connection, ticket, Patch(release=True))",
+        "            runs.commit(connection, ticket, Patch())",
+        D9 + "test_a_shutdown_costs_neither",
+    ),
+    Mutation(
+        "D9",
+        "attempts end",
+        "jobs/attempt.py",
+        "        if final is not None or made >= self.delivery.max_attempts:",
+        "        if final is not None or made > self.delivery.max_attempts:",
+        D9 + "test_an_attempt_is_used_up_by_a_failure",
+    ),
+    Mutation(
+        "D9",
+        "DoNotRetry is heard",
+        "jobs/attempt.py",
+        "        if final is not None or made >= self.delivery.max_attempts:",
+        "        if made >= self.delivery.max_attempts:",
+        D9 + "test_do_not_retry_goes_to_the_dead_letters_at_once",
+    ),
+    # --- D10
+    Mutation(
+        "D10",
+        "a payload is decoded on the first attempt too",
+        "durable/recording.py",
+        "Signal(name, codec.decode(data), signal.key)",
+        "Signal(name, signal.payload, signal.key)",
+        D10 + "test_branches_share_no_payload",
+    ),
+    Mutation(
+        "D10",
+        "a context value is kept as JSON",
+        "durable/run.py",
+        "        return ContextStore(values, self._cns.network.context_codecs())",
+        "        return ContextStore(values)",
+        D10 + "test_who_reads_the_context_changes_a_copy",
+    ),
+    Mutation(
+        "D10",
+        "one log line",
+        "engine/context.py",
+        "        if neuron not in self._local:",
+        "        if True:",
+        D10 + "test_a_context_without_a_json_form_is_left_out_with_one_line",
+    ),
+    # --- D11
+    Mutation(
+        "D11",
+        "results are in lineage order",
+        "durable/progress.py",
+        "        return sorted(found, key=lambda one: lineage_order((one.depth, self._path(one.path))))",
+        "        return found",
+        D11 + "test_results_are_in_lineage_order_whatever_the_timing",
+    ),
+    Mutation(
+        "D11",
+        "results are kept over attempts",
+        "durable/recording.py",
+        "            for entry, value in (*puts, *results):",
+        "            for entry, value in puts:",
+        D11 + "test_results_are_kept_over_attempts_once_each",
+    ),
+    Mutation(
+        "D11",
+        "a result is known by its lineage",
+        "durable/recording.py",
+        """                results.append((f"r/{emission.hex()}", _encode(entry)))""",
+        """                results.append((f"r/{position}", _encode(entry)))""",
+        D11 + "test_results_are_kept_over_attempts_once_each",
+    ),
+    # --- D12
+    Mutation(
+        "D12",
+        "an inner run is not written down",
+        "durable/recording.py",
+        "    def inner(self, lineage: Lineage, index: int) -> Lineages:\n        return Lineages(inner_root(lineage, index))\n\n    def entries(self, emissions: Sequence[Emission]) -> list[Item]:\n        raise",
+        "    def inner(self, lineage: Lineage, index: int) -> 'Recording':\n        return self\n\n    def entries(self, emissions: Sequence[Emission]) -> list[Item]:\n        return self._descend(root('inner'), emissions, 1)[0]\n        raise",
+        D12 + "test_objects_pass_through_an_inner_run",
+    ),
+    Mutation(
+        "D12",
+        "what an inner handler asks of the retry is heard",
+        "jobs/attempt.py",
+        "            yield from _asked_for(one.error for one in error.failed_tasks)",
+        "            pass",
+        D12 + "test_what_an_inner_handler_asks_of_the_retry_is_heard",
+    ),
+)
