@@ -4,11 +4,13 @@ import asyncio
 import os
 import re
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -76,8 +78,8 @@ async def test_a_worker_that_was_stopped_for_two_leases_has_lost_its_job(
         job = await queue.enqueue(entry.create_signal(7))
         async with worker(url, "--sleep", "0.5", *options) as stopped:
             await stopped.says("inside")
+            await stop_between_its_writes(stopped.pid, url)
             stopped_at = time.monotonic()
-            os.kill(stopped.pid, signal.SIGSTOP)
             async with worker(url, "--until-idle", *options) as other:
                 assert await job.result(timeout=PATIENCE) == {"results": [other.pid]}
                 assert await other.ended() == 0
@@ -96,6 +98,20 @@ async def test_a_worker_that_was_stopped_for_two_leases_has_lost_its_job(
         record = await queue.record(job.id)
         assert record is not None
         assert record.attempts_made == 0
+
+
+async def stop_between_its_writes(pid: int, url: str) -> None:
+    """One that is stopped inside a transaction holds SQLite's lock: nobody could take over."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        with closing(sqlite3.connect(urlsplit(url).path[1:], timeout=0.2)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                await asyncio.sleep(0.01)
+            else:
+                return
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
