@@ -48,7 +48,7 @@ bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks
 
 crash: setup  ## run the tests that kill workers, then kill one 200 times
-	@$(BIN)/python -m pytest -n auto tests/crash
+	@CRASH=full $(BIN)/python -m pytest -n auto tests/crash
 	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
 
 rules: setup  ## take out the line that keeps each rule; see its test turn red

@@ -1,5 +1,25 @@
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from tests.redis_server import RedisServer
 
 # Each run explores anew and prints a blob that replays what it found; a busy machine is no failure.
 settings.register_profile("ci", derandomize=False, print_blob=True, deadline=None)
 settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server of our own: its time may be moved, and it may be emptied."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def empty_redis(redis_server: RedisServer) -> RedisServer:
+    redis_server.call("FLUSHALL")
+    return redis_server

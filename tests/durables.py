@@ -294,7 +294,9 @@ class CarryingBroker(BrokerAround):
         found = await self.inner.receive(limit, lease=lease, wait=wait, rate=rate)
         return [replace(one, saved=None, progress=self.carried.get(one.job_id)) for one in found]
 
-    async def settle(self, delivery: Delivery, settlement: Settlement, ticket: Any) -> None:
+    async def settle(
+        self, delivery: Delivery, settlement: Settlement, ticket: Any, ahead: Any = None
+    ) -> None:
         assert ticket is None
         self.settled.append(settlement)
         if isinstance(settlement, Retry | Requeued) and settlement.progress is not None:

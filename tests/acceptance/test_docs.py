@@ -24,10 +24,15 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.name)
-def test_the_programs_of_a_page_run(page: Path, tmp_path: Path) -> None:
+def test_the_programs_of_a_page_run(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    environment = clean_environment()
+    if "REDIS_URL" in page.read_text(encoding="utf-8"):
+        environment["REDIS_URL"] = request.getfixturevalue("empty_redis").url
     ended = subprocess.run(
         [sys.executable, "-W", "error", str(RUN_PAGE), str(page)],
-        cwd=tmp_path, capture_output=True, text=True, timeout=100, env=clean_environment(),
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, env=environment,
     )  # fmt: skip
 
     assert ended.returncode == 0, ended.stderr

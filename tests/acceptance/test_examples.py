@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from cnstra import CNS, Queue, Worker, collateral
+from tests.redis_server import RedisServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "bullmq"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "bullmq":
+        return str(request.getfixturevalue("empty_redis").url)
     return "memory://examples" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.db"
 
 
@@ -116,6 +119,34 @@ def test_an_effect_whose_answer_is_lost_happens_once(url: str, tmp_path: Path) -
         "attempt 2: pay 500 cents",
         "the bank had 2 requests, and 500 cents",
         "result: {'results': [{'balance': 500}]}",
+    ]
+
+
+def test_a_plain_bullmq_worker_makes_each_job_a_run(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    assert run("bullmq_basic", redis_server.url, cwd=tmp_path) == [
+        "heard Signal('importUser', {'userId': '42'})"
+    ]
+
+
+def test_a_plain_bullmq_worker_retries_by_hand(redis_server: RedisServer, tmp_path: Path) -> None:
+    assert run("bullmq_by_hand", redis_server.url, cwd=tmp_path) == [
+        "step 1 runs",
+        "step 2 runs",
+        "step 2 is interrupted",
+        "step 2 runs",
+        "step 3 runs",
+        "result: {'results': ['Final: 100']}",
+    ]
+
+
+def test_a_blob_stays_inside_a_plain_bullmq_worker(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    assert run("bullmq_transaction", redis_server.url, cwd=tmp_path) == [
+        "42: 14 bytes are processed",
+        "result: {'success': True}",
     ]
 
 

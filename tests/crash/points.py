@@ -71,7 +71,7 @@ class DyingBroker(BrokerAround):
         super().__init__(inner, DyingStore(inner.store, death))
         self.death = death
 
-    async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+    async def settle(self, delivery: Any, settlement: Any, ticket: Any, ahead: Any = None) -> None:
         self.death.passes("settlement not sent")
         sent = asyncio.ensure_future(self.inner.settle(delivery, settlement, ticket))
         await asyncio.sleep(0)

@@ -11,8 +11,10 @@ from cnstra.clock import Clock
 from cnstra.durable.store import ProgressStore
 from cnstra.jobs.broker import Adapter, Broker
 from tests.manual_clock import ManualClock
+from tests.redis_server import RedisClock
 
 KEEP_RESULTS = 100.0
+ON_REDIS = ("test_d1_resume", "test_d2_identity", "test_d10_values", "test_d11_results")
 
 
 class Place:
@@ -23,6 +25,11 @@ class Place:
         self.url = url
         self.clock = ManualClock()
         self.opened: list[Broker | ProgressStore] = []
+
+    @property
+    def has_its_own_time(self) -> bool:
+        """Whether events are told by the server's clock, in its own words."""
+        return self.scheme == "bullmq"
 
     @property
     def adapter(self) -> Adapter:
@@ -55,20 +62,27 @@ async def sqlite_file(tmp_path: Path) -> AsyncIterator[Place]:
     await place.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "bullmq"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     urls: dict[str, Callable[[], str]] = {
         "memory": lambda: f"memory://{uuid4().hex}",
         "sqlite": lambda: f"sqlite:///{tmp_path}/jobs.db?synchronous=normal",
+        "bullmq": lambda: request.getfixturevalue("empty_redis").url,
     }
     place = Place(request.param, urls[request.param]())
+    if request.param == "bullmq":
+        place.clock = RedisClock(request.getfixturevalue("empty_redis"))
     yield place
     await place.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "bullmq"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of a queue that no other test uses."""
     if request.param == "memory":
         return f"memory://{uuid4().hex}"
+    if request.param == "bullmq":
+        if request.path.stem not in ON_REDIS:
+            pytest.skip("it sets the clock, or stands between a run and its store")
+        return str(request.getfixturevalue("empty_redis").url)
     return f"sqlite:///{tmp_path}/jobs.db?synchronous=normal"

@@ -73,7 +73,7 @@ class Settling(BrokerAround):
             return ["kept"] * len(deliveries)
         return await self.inner.renew(deliveries, lease)
 
-    async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+    async def settle(self, delivery: Any, settlement: Any, ticket: Any, *_: Any) -> None:
         await self.inner.settle(delivery, settlement, ticket)
         self.settlements.append(settlement)
 
@@ -130,7 +130,9 @@ async def test_the_result_is_stored_before_the_job_is_acknowledged(url: str) -> 
             order.append("stored")
 
     class Dying(CarryingBroker):
-        async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+        async def settle(
+            self, delivery: Any, settlement: Any, ticket: Any, ahead: Any = None
+        ) -> None:
             order.append(type(settlement).__name__)
             if order.count("Completed") == 1:
                 settlement = Requeued(None)

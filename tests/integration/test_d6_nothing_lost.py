@@ -315,7 +315,7 @@ class AbsentBroker(BrokerAround):
             raise BrokerUnavailable(url="test://", reason="a test took it away")
         return await self.inner.receive(limit, **options)
 
-    async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+    async def settle(self, delivery: Any, settlement: Any, ticket: Any, *_: Any) -> None:
         if self.away:
             raise BrokerUnavailable(url="test://", reason="a test took it away")
         await self.inner.settle(delivery, settlement, ticket)
@@ -402,7 +402,9 @@ async def test_a_settlement_that_the_broker_refuses_is_dead_lettered_with_the_re
     story = Story()
 
     class Narrow(BrokerAround):
-        async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+        async def settle(
+            self, delivery: Any, settlement: Any, ticket: Any, ahead: Any = None
+        ) -> None:
             if isinstance(settlement, Completed) and b"7" in settlement.result:
                 raise ValueError("too large for this broker")
             if isinstance(settlement, DeadLettered) and settlement.progress:

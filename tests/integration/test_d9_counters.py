@@ -110,7 +110,7 @@ class Dying(BrokerAround):
 
     dead = False
 
-    async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+    async def settle(self, delivery: Any, settlement: Any, ticket: Any, *_: Any) -> None:
         if not self.dead:
             await self.inner.settle(delivery, settlement, ticket)
 
@@ -257,7 +257,7 @@ async def test_a_run_resumes_from_its_progress_whatever_the_broker_counts(url: s
 
 
 class Requeuing(BrokerAround):
-    async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+    async def settle(self, delivery: Any, settlement: Any, ticket: Any, *_: Any) -> None:
         assert delivery.attempts_made == 0
         await self.inner.settle(delivery, settlement, ticket)
 
@@ -317,7 +317,9 @@ async def test_retry_after_says_when(url: str, asked: Any, pause: float) -> None
     settled: list[Any] = []
 
     class Keeping(BrokerAround):
-        async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+        async def settle(
+            self, delivery: Any, settlement: Any, ticket: Any, ahead: Any = None
+        ) -> None:
             settled.append(settlement)
             await self.inner.settle(delivery, settlement, ticket)
 
@@ -371,7 +373,9 @@ async def test_a_job_waits_as_its_backoff_says(url: str, backoff: Any, pauses: l
     settled: list[Any] = []
 
     class Keeping(BrokerAround):
-        async def settle(self, delivery: Any, settlement: Any, ticket: Any) -> None:
+        async def settle(
+            self, delivery: Any, settlement: Any, ticket: Any, ahead: Any = None
+        ) -> None:
             await self.inner.settle(delivery, settlement, ticket)
             settled.append(settlement)
 

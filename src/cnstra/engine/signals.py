@@ -24,6 +24,10 @@ class Signal(Generic[T_co]):
         self.payload = payload
         self.key = key
 
+    def to_wire(self) -> dict[str, Any]:
+        """As it stands in a job, ready for `json.dumps`."""
+        return signal_to_wire(self)
+
     def __repr__(self) -> str:
         key = f", key={self.key!r}" if self.key is not None else ""
         return f"Signal({self.collateral_name!r}, {self.payload!r}{key})"

@@ -61,7 +61,11 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as the broker holds it. Times are in seconds since the epoch."""
+    """A job as the broker holds it. Times are in seconds since the epoch.
+
+    progress: the wire form of the progress, where the job carries it and the store has nothing
+        newer.
+    """
 
     id: str
     state: JobState
@@ -76,6 +80,7 @@ class JobRecord:
     finished_at: float | None = None
     result: bytes | None = None
     error: Mapping[str, Any] | None = None
+    progress: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,16 @@ class Event:
     kind: EventKind
     job_id: str | None
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a worker would lease next, for `lease` seconds and under `rate`, as it would with
+    `receive`.
+    """
+
+    lease: float
+    rate: RateLimit | None
 
 
 class Broker(Protocol):
@@ -146,14 +161,21 @@ class Broker(Protocol):
         ...
 
     async def settle(
-        self, delivery: Delivery, settlement: Settlement, ticket: Ticket | None
-    ) -> None:
+        self,
+        delivery: Delivery,
+        settlement: Settlement,
+        ticket: Ticket | None,
+        ahead: Ahead | None = None,
+    ) -> Sequence[Delivery]:
         """Carry the settlement out. Raises `LeaseLost` or `Fenced` where the job is no longer ours.
 
         With `atomic_settlement`, a `ticket` makes this the last write of its run too: on
         `Completed` the store holds the result and nothing else, on any other the run is released,
         and all of it happens or nothing. Settling the same delivery alike again succeeds and
         changes nothing.
+
+        ahead: the job's slot is free now: a broker that can lease the next job in the same step
+            does so and returns it. Others return nothing.
         """
         ...
 

@@ -13,6 +13,7 @@ from cnstra.durable.io_thread import Mailbox
 from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import BrokerUnavailable, Fenced, LeaseLost, StoreUnavailable
 from cnstra.jobs.attempt import Attempt, Settled, what_happens_next
+from cnstra.jobs.broker import Ahead
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import (
@@ -140,6 +141,11 @@ class Consumer:
             if attempt in self._held:
                 self._mailbox.post(partial(attempt.park, grace))
 
+    @property
+    def _ahead(self) -> Ahead | None:
+        """What the slot of a job that is over may take next."""
+        return None if self._stopping else Ahead(self._lease, self._rate_limit)
+
     async def _is_idle(self) -> bool:
         """Whether nothing is left to do: an empty queue, or a paused one that nobody works on."""
         if self._held:
@@ -194,9 +200,12 @@ class Consumer:
         """
         job_id, pause = attempt.delivery.job_id, FIRST_PAUSE
         settlement: Settlement = settled.settlement
+        ahead: Sequence[Delivery] = ()
         while not isinstance(settlement, Lost):
             try:
-                await self._broker.settle(attempt.delivery, settlement, settled.ticket)
+                ahead = await self._broker.settle(
+                    attempt.delivery, settlement, settled.ticket, self._ahead
+                )
                 break
             except (BrokerUnavailable, StoreUnavailable) as error:
                 if attempt.lost is not None:
@@ -213,7 +222,10 @@ class Consumer:
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
         logger.log(level, "Job %r %s", job_id, what_happens_next(settlement))
         del self._held[attempt]
-        self._freed.set()
+        if ahead:
+            self._take(ahead)
+        else:
+            self._freed.set()
 
 
 def _instead(refused: Settlement, error: Exception) -> Settlement:

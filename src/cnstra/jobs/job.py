@@ -6,10 +6,12 @@ from typing import Any, Protocol
 
 from cnstra.clock import seconds
 from cnstra.engine.payloads import decode_json
-from cnstra.errors import JobFailed
+from cnstra.errors import BrokerUnavailable, JobFailed
 from cnstra.jobs.broker import JobRecord, JobState
 
 LONGEST_WATCH = 5.0
+PAUSE = 0.2
+"""Seconds until a broker that is away is asked again for a result."""
 
 
 class QueueOfJob(Protocol):
@@ -51,14 +53,19 @@ class Job:
 
         timeout: seconds, or a `timedelta`; 0 looks once, `None` waits for ever.
 
-        Raises `TimeoutError` when it is not there in time, `JobFailed` when the job is dead or
-        gone.
+        A broker that is away meanwhile is asked again. Raises `TimeoutError` when the result is
+        not there in time, `JobFailed` when the job is dead or gone.
         """
         limit = None if timeout is None else seconds(timeout)
-        seen = await self._queue.watch(0)
-        result = await self._look()
-        if result is not None:
-            return result
+        seen = 0
+        try:
+            seen = await self._queue.watch(0)
+            result = await self._look()
+            if result is not None:
+                return result
+        except BrokerUnavailable:
+            if limit == 0:
+                raise
         try:
             async with asyncio.timeout(limit):
                 return await self._wait(seen)
@@ -75,8 +82,12 @@ class Job:
 
     async def _wait(self, seen: int) -> dict[str, Any]:
         while True:
-            seen = await self._queue.watch(LONGEST_WATCH, seen)
-            result = await self._look()
+            try:
+                seen = await self._queue.watch(LONGEST_WATCH, seen)
+                result = await self._look()
+            except BrokerUnavailable:
+                await asyncio.sleep(PAUSE)
+                continue
             if result is not None:
                 return result
 

@@ -12,10 +12,10 @@ from typing import Any, Self, TypeVar
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
 from cnstra.durable.adapters import adapter_for
 from cnstra.durable.io_thread import IOThread
-from cnstra.durable.progress import Progress
+from cnstra.durable.progress import Progress, from_wire
 from cnstra.durable.store import ProgressStore
 from cnstra.engine.signals import Signal
-from cnstra.errors import InvalidOption, QueueClosed, StoreRequired
+from cnstra.errors import BrokerUnavailable, InvalidOption, QueueClosed, StoreRequired
 from cnstra.jobs.broker import Broker, Event, JobRecord, JobState, NewJob
 from cnstra.jobs.envelope import job_data
 from cnstra.jobs.job import Job
@@ -243,24 +243,32 @@ class Queue:
         """What is saved of the job's run: what it owes, its context values, its results so far."""
         record = await self.record(job_id)
         store = self.store
-        if record is None or store is None:
+        if record is None:
+            return None
+        if record.progress is not None:
+            return from_wire(record.run, record.progress)
+        if store is None:
             return None
         saved = await self._call(lambda: store.peek(record.run))
         return None if saved is None else Progress(record.run, saved.entries)
 
     async def events(self, after: int | None = None) -> AsyncIterator[Event]:
         """What happens in the queue, on all its workers: from now on, or after the event of that
-        id.
+        id. A broker that is away meanwhile is asked again.
         """
         last, seen = after, await self.watch(0)
         if last is None:
             newest = await self._call(lambda: self.broker.events(None))
             last = newest[-1].id if newest else 0
         while True:
-            for event in await self._call(partial(self.broker.events, last)):
-                last = event.id
-                yield event
-            seen = await self.watch(EVENT_PAUSE, seen)
+            try:
+                told = await self._call(partial(self.broker.events, last))
+                for event in told:
+                    last = event.id
+                    yield event
+                seen = await self.watch(EVENT_PAUSE, seen)
+            except BrokerUnavailable:
+                await self.clock.sleep(EVENT_PAUSE)
 
     async def watch(self, timeout: float, since: int | None = None) -> int:
         """Return when something may have changed, or after `timeout` seconds.

@@ -10,7 +10,7 @@ from cnstra.adapters.memory.world import Bell, World
 from cnstra.clock import Clock, pause
 from cnstra.durable.store import Ticket
 from cnstra.errors import BrokerUnavailable
-from cnstra.jobs.broker import Capabilities, Event, JobRecord, JobState, LeaseState, NewJob
+from cnstra.jobs.broker import Ahead, Capabilities, Event, JobRecord, JobState, LeaseState, NewJob
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery, Lost, Settlement
 
@@ -95,13 +95,18 @@ class MemoryBroker:
             return [queue.renew(delivery, until) for delivery in deliveries]
 
     async def settle(
-        self, delivery: Delivery, settlement: Settlement, ticket: Ticket | None
-    ) -> None:
-        if isinstance(settlement, Lost):
-            return
-        now = self._clock.time()
-        with self._changed() as queue:
-            queue.settle(Ending(delivery, settlement, ticket, now, now + self._keep_results))
+        self,
+        delivery: Delivery,
+        settlement: Settlement,
+        ticket: Ticket | None,
+        ahead: Ahead | None = None,
+    ) -> Sequence[Delivery]:
+        del ahead
+        if not isinstance(settlement, Lost):
+            now = self._clock.time()
+            with self._changed() as queue:
+                queue.settle(Ending(delivery, settlement, ticket, now, now + self._keep_results))
+        return ()
 
     # --- for people
 

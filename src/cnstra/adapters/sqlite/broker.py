@@ -15,6 +15,7 @@ from cnstra.adapters.sqlite.store import SqliteStore
 from cnstra.durable.store import Ticket
 from cnstra.errors import BrokerUnavailable
 from cnstra.jobs.broker import (
+    Ahead,
     Capabilities,
     Event,
     EventKind,
@@ -101,10 +102,16 @@ class SqliteBroker:
         return await self._write(operation)
 
     async def settle(
-        self, delivery: Delivery, settlement: Settlement, ticket: Ticket | None
-    ) -> None:
+        self,
+        delivery: Delivery,
+        settlement: Settlement,
+        ticket: Ticket | None,
+        ahead: Ahead | None = None,
+    ) -> Sequence[Delivery]:
+        del ahead
         if not isinstance(settlement, Lost):
             await self._settle(delivery, settlement, ticket)
+        return ()
 
     # --- for people
 

@@ -1,0 +1,23 @@
+-- Put a dead job back with all its attempts. It keeps its progress, without the crashes counted there.
+--- bullmq reprocessJob
+local base, id, run, progress = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local job, letter = base .. id, base .. 'cnstra:dead:' .. id
+if redis.call('EXISTS', job) == 0 and redis.call('EXISTS', letter) == 1 then
+  redis.call('RENAME', letter, job)
+  redis.call('ZREM', base .. 'cnstra:dead', id)
+  redis.call('ZADD', base .. 'failed', 0, id)
+end
+local answer = reprocessJob({
+  job, base .. 'events', base .. 'failed', base .. 'wait', base .. 'meta', base .. 'active', base .. 'marker',
+  base .. 'prioritized', base .. 'pc',
+}, {id, 'LPUSH', 'failedReason', 'failed', '1', '0'})
+if answer ~= 1 then return 0 end
+redis.call('HDEL', job, 'cn:cancel', 'cn:error', 'cn:end', 'pb', 'stc', 'defa')
+if redis.call('EXISTS', run) == 1 then
+  for _, entry in ipairs(redis.call('HKEYS', run)) do
+    if string.sub(entry, 1, 3) == ':s/' then redis.call('HDEL', run, entry) end
+  end
+elseif progress ~= '' then
+  redis.call('HSET', job, 'progress', progress)
+end
+return 1

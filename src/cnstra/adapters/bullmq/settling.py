@@ -1,0 +1,161 @@
+"""Settlements, in BullMQ's words."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from cnstra.adapters.bullmq.options import JobOptions, deletes, keep_of
+from cnstra.adapters.bullmq.wire import Fields, encode_args, headline, stacks_after
+from cnstra.engine.payloads import decode_json, encode_json
+from cnstra.errors import JobCancelled
+from cnstra.jobs.broker import Ahead
+from cnstra.jobs.settlement import (
+    Completed,
+    DeadLettered,
+    Delivery,
+    Lost,
+    Requeued,
+    Retry,
+    Settlement,
+)
+
+CANCELLED = str(JobCancelled())
+CANCELLED_FIELDS = encode_args(
+    ["failedReason", CANCELLED, "cn:error", JobCancelled.__name__, "stacktrace", "[]"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What the script `settle` is told.
+
+    value: the return value, or the reason of the failure. fields: what changes in the job's hash.
+    keep: what BullMQ keeps of jobs that are over. detail: what an event tells.
+    """
+
+    kind: str
+    value: bytes = b""
+    delay: int = 0
+    progress: bytes | None = None
+    fields: list[Any] = field(default_factory=list[Any])
+    keep: dict[str, Any] = field(default_factory=dict[str, Any])
+    detail: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether BullMQ would delete a job that fails so."""
+        return self.kind != "completed" and deletes(self.keep)
+
+    def fields_for(self, delivery: Delivery, token: bytes) -> tuple[bytes, bool]:
+        """The packed changes of the job's hash, and whether its progress is among them.
+
+        A completed job needs none: its owner's name tells a repeat.
+        """
+        if self.kind == "completed":
+            return b"", False
+        progress = self.progress
+        changes = progress is not None and progress != delivery.progress
+        fields = ["cn:end", b"%b %b" % (token, self.kind.encode()), *self.fields]
+        if changes:
+            fields += ["progress", progress]
+        return encode_args(fields), changes
+
+    def options(self, max_attempts: int, ahead: Ahead | None) -> bytes:
+        """What BullMQ is told about the end of a job, still without the token.
+
+        Where a completed job is followed by the next one, that has the same token.
+        """
+        return _finish_options(encode_json(self.keep), max_attempts, ahead)
+
+    def told(self) -> bytes:
+        """What the event of it tells."""
+        return encode_json(self.detail) if self.detail else b"{}"
+
+
+TOKEN = b"\xd9\x05TOKEN"
+"""Where a packed text goes that is put in later."""
+
+
+def packed(options: bytes, token: bytes) -> bytes:
+    """The options with this lock token."""
+    return options.replace(TOKEN, b"\xda%b%b" % (len(token).to_bytes(2, "big"), token))
+
+
+@lru_cache(maxsize=256)
+def _finish_options(keep: bytes, max_attempts: int, ahead: Ahead | None) -> bytes:
+    options: dict[str, Any] = {
+        "token": "TOKEN",
+        "keepJobs": decode_json(keep),
+        "attempts": max_attempts,
+        "maxMetricsSize": "",
+    }
+    return _with_place_for_token(options | (_leasing(ahead) if ahead else {}))
+
+
+@lru_cache(maxsize=64)
+def lease_options(ahead: Ahead) -> bytes:
+    """What BullMQ is told about a lease, still without the token."""
+    return _with_place_for_token(_leasing(ahead))
+
+
+def _leasing(ahead: Ahead) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "token": "TOKEN",
+        "name": "TOKEN",
+        "lockDuration": round(ahead.lease * 1000),
+    }
+    if ahead.rate is not None:
+        period = max(1, round(ahead.rate.per * 1000))
+        options["limiter"] = {"max": ahead.rate.jobs, "duration": period}
+    return options
+
+
+def _with_place_for_token(options: dict[str, Any]) -> bytes:
+    return encode_args(options).replace(b"\xa5TOKEN", TOKEN)
+
+
+def ending_of(settlement: Settlement, fields: Fields, options: JobOptions) -> Ending:
+    """The settlement of a job that has these fields and options."""
+    match settlement:
+        case Completed(result):
+            return Ending("completed", result, keep=keep_of(options.remove_on_complete))
+        case DeadLettered(error, progress):
+            return Ending(
+                "failed",
+                str(error["message"]).encode("utf-8", "surrogatepass"),
+                progress=progress,
+                fields=_failure(error, fields, options),
+                keep=keep_of(options.remove_on_fail),
+                detail={"error": headline(error)},
+            )
+        case Retry(delay, progress, error):
+            return Ending(
+                "retried",
+                delay=round(delay * 1000),
+                progress=progress,
+                fields=_failure(error, fields, options),
+                keep=keep_of(options.remove_on_fail),
+                detail={"delay": delay, "error": headline(error)},
+            )
+        case Requeued(progress, delay):
+            return Ending(
+                "requeued",
+                delay=round(delay * 1000),
+                progress=progress,
+                keep=keep_of(options.remove_on_fail),
+                detail={"delay": delay},
+            )
+        case Lost():
+            raise AssertionError("a lost job has nothing to settle")
+
+
+def _failure(error: Any, fields: Fields, options: JobOptions) -> list[Any]:
+    message = str(error["message"]).encode("utf-8", "surrogatepass")
+    return [
+        "failedReason",
+        message,
+        "cn:error",
+        str(error["name"]).encode("utf-8", "surrogatepass"),
+        "stacktrace",
+        stacks_after(fields, str(error.get("stack") or ""), options),
+    ]

@@ -1,0 +1,54 @@
+// BullMQ's own view of a queue, one question per line on standard input, one answer per line on standard output.
+//
+//   node bull.mjs PORT QUEUE
+//
+// {"ask": "add", "data": {...}, "options": {...}}   {"ask": "job", "id": "1"}   {"ask": "counts"}   {"ask": "events"}
+// {"ask": "retry", "id": "1"}   {"ask": "priorities"}   {"ask": "addMany", "count": 500, "options": {...}}
+
+import { createInterface } from 'node:readline';
+import { Queue, QueueEvents } from 'bullmq';
+
+const [port, name] = process.argv.slice(2);
+const connection = { port: Number(port), maxRetriesPerRequest: null };
+const queue = new Queue(name, { connection });
+const listener = new QueueEvents(name, { connection, lastEventId: '0-0' });
+const events = [];
+for (const event of ['added', 'active', 'completed', 'failed', 'delayed', 'waiting', 'stalled', 'progress']) {
+  listener.on(event, found => events.push({ event, ...found }));
+}
+await Promise.all([queue.waitUntilReady(), listener.waitUntilReady()]);
+
+const answers = {
+  add: async ({ data, options, name = 'workflow-job' }) => (await queue.add(name, data, options)).id,
+  addMany: async ({ count, first = 0, options }) => {
+    const jobs = Array.from({ length: count }, (_, n) => ({
+      name: 'workflow-job',
+      data: { signal: { collateralName: 'input', payload: { id: first + n } } },
+      opts: options,
+    }));
+    return (await queue.addBulk(jobs)).map(job => job.id);
+  },
+  job: async ({ id }) => {
+    const job = await queue.getJob(id);
+    return job ? { ...job.toJSON(), state: await job.getState() } : null;
+  },
+  counts: () => queue.getJobCounts(),
+  events: async () => events,
+  retry: async ({ id }) => (await queue.getJob(id)).retry('failed'),
+  result: async ({ id, timeout }) => (await queue.getJob(id)).waitUntilFinished(listener, timeout),
+  pause: () => queue.pause(),
+  resume: () => queue.resume(),
+};
+
+process.stdout.write('"ready"\n');
+for await (const line of createInterface({ input: process.stdin })) {
+  const { ask, ...rest } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { answer: (await answers[ask](rest)) ?? null };
+  } catch (error) {
+    answer = { error: String(error) };
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+process.exit(0);
