@@ -305,7 +305,12 @@ async def test_no_redis_is_told_within_the_connect_timeout() -> None:
 
 
 async def test_a_server_that_never_answers_is_told_too() -> None:
-    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(BrokerUnavailable, match=r"within 5 s"):
             await Queue("q", f"redis://127.0.0.1:{port}").open()
