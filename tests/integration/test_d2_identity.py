@@ -202,7 +202,7 @@ async def test_a_fan_of_checkpoint_neurons_shares_its_checkpoints(url: str) -> N
         await drain(queue, cns, durability="exit")
 
         assert await job.result(timeout=PATIENCE) == {"results": list(range(50))}
-        # Alone, each would need one to start and one to end; those that end at once share theirs too.
+        # Alone, each would need one to start and one to end.
         assert len(store.commits) <= 50 + 2, "the fifty starts share a checkpoint"
 
 
