@@ -7,7 +7,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help setup demo test lint format bench crash rules clean
+.PHONY: help setup demo services test lint format bench crash rules clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -31,7 +31,10 @@ $(READY): pyproject.toml
 demo: setup  ## audit this machine's Python packages while the worker is killed
 	@$(BIN)/cnstra demo
 
-test: setup  ## run every test
+services:  ## install the servers that the tests start, where they are missing
+	@tests/services.sh
+
+test: setup services  ## run every test
 	@$(BIN)/python -m pytest -n auto
 
 lint: setup  ## check style and types
@@ -47,7 +50,7 @@ format: setup  ## put the code in shape
 bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks
 
-crash: setup  ## run the tests that kill workers, then kill one 200 times
+crash: setup services  ## run the tests that kill workers, then kill one 200 times
 	@CRASH=full $(BIN)/python -m pytest -n auto tests/crash
 	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
 

@@ -1,0 +1,19 @@
+#!/bin/sh
+# What the tests need beside Python: they start servers of their own. What is missing is installed.
+set -eu
+
+missing=
+command -v redis-server >/dev/null || missing="$missing redis-server"
+command -v npm >/dev/null || missing="$missing nodejs npm"
+command -v openssl >/dev/null || missing="$missing openssl"
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing$missing"
+    apt-get update -qq
+    # shellcheck disable=SC2086 - one word for each package
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "The tests need$missing: install them (as root on Debian, 'make test' does), then try again." >&2
+    exit 1
+fi
