@@ -94,11 +94,8 @@ async def test_a_password_a_database_and_a_socket(tmp_path: Path) -> None:
 
 
 async def test_tls(tmp_path: Path) -> None:
-    import shutil
     import subprocess
 
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not there")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
          "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
+import pydantic
 import pytest
 
 from cnstra import CNS, Context, Queue, collateral, neuron, run_durably
@@ -173,9 +174,7 @@ async def test_a_context_without_a_json_form_is_left_out_with_one_line(
 
 
 async def test_pydantic_models_are_payloads(url: str) -> None:
-    pydantic = pytest.importorskip("pydantic")
-
-    class Order(pydantic.BaseModel):  # type: ignore[name-defined, misc]
+    class Order(pydantic.BaseModel):
         id: int
         note: str = ""
 
