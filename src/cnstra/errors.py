@@ -264,5 +264,14 @@ class UnboundedHandler(JobError):
     store."""
 
 
+class MessageTooLarge(JobError):
+    """Job {job_id!r} takes {size} bytes, and a message of {broker} holds {limit}: give the queue a
+    store, Queue(name, url, store=...), or put the large part elsewhere and send where it is."""
+
+
+class Unsupported(JobError):
+    """{broker} does not support {what}: {remedy}."""
+
+
 class QueueClosed(JobError, RuntimeError):
     """The queue {queue!r} is closed."""

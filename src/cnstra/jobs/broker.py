@@ -33,6 +33,9 @@ class Capabilities:
     priorities: jobs of a larger priority run first.
     carries_progress: the job itself carries the wire form of the progress between attempts.
     longest_lease: seconds after which a lease ends, renewed or not; `None`: it never does.
+    hands_over: a handler may outlast that lease: the store's takes over, with a guard in the queue.
+    ordering: jobs of one `ordering_key` run one after the other, in the order they were enqueued.
+    lists: the states whose jobs can be listed. events: what happens in the queue can be followed.
     """
 
     atomic_settlement: bool
@@ -41,6 +44,10 @@ class Capabilities:
     priorities: bool
     carries_progress: bool = False
     longest_lease: float | None = None
+    hands_over: bool = False
+    ordering: bool = False
+    lists: tuple[JobState, ...] = JOB_STATES
+    events: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class NewJob:
     backoff: Mapping[str, Any] | None = None
     run_at: float | None = None
     priority: int = 0
+    ordering_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +243,31 @@ class Broker(Protocol):
         ...
 
 
+class HandsOver(Protocol):
+    """What a broker that `hands_over` can do beside."""
+
+    async def hand_over(self, delivery: Delivery, lease: float) -> None:
+        """Have the job guarded by the store for `lease` seconds, renewed by `renew` as before, and
+        let go of its message; a guard in the queue takes over should that run out.
+        """
+        ...
+
+
 class Adapter(Protocol):
     """What an entry point of the group `cnstra.adapters` names: a module with these functions."""
 
-    def broker(self, queue: str, url: str, clock: Clock, keep_results: float) -> Broker:
+    def broker(
+        self,
+        queue: str,
+        url: str,
+        clock: Clock,
+        keep_results: float,
+        store: ProgressStore | None = None,
+    ) -> Broker:
         """The queue named `queue` of the broker at `url`.
 
-        Completed jobs are kept for `keep_results` s.
+        Completed jobs are kept for `keep_results` s. `store` is for brokers that do not keep
+        progress in one step with the job; others do without.
         """
         ...
 

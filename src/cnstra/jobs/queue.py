@@ -60,8 +60,14 @@ class Queue:
         self.clock = clock
         self.keep_results = seconds(keep_results)
         self.io = IOThread(f"cnstra-io {name}")
-        self.broker: Broker = adapter_for(url).broker(name, url, clock, self.keep_results)
-        self._own_store = _store_of(store, self.broker, clock)
+        chosen = _chosen(store, clock)
+        self.broker: Broker = adapter_for(url).broker(name, url, clock, self.keep_results, chosen)
+        self._own_store = chosen
+        if self.broker.capabilities.atomic_settlement:
+            self._own_store = None
+            if store is not None:
+                remedy = "leave it out: this broker keeps progress itself, in one step with the job"
+                raise InvalidOption(option="store", value=store, remedy=remedy)
         self._opened: asyncio.Lock | None = None
         self._is_open = False
         self._closed = False
@@ -130,6 +136,7 @@ class Queue:
         delay: float | timedelta | None = None,
         run_at: datetime | float | None = None,
         priority: int = 0,
+        ordering_key: str | None = None,
         job_id: str | None = None,
     ) -> Job:
         """Add a job that will run the signal.
@@ -141,11 +148,12 @@ class Queue:
             (aware
             `datetime`, or seconds since the epoch).
         priority: larger runs first.
+        ordering_key: jobs of the same key run one after the other, where the broker can.
         job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
 
         Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form.
         """
-        options = self._options(max_attempts, backoff, delay, run_at, priority)
+        options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
         return (await self._add([self._new_job(signal, job_id, options)]))[0]
 
     async def enqueue_many(
@@ -157,9 +165,10 @@ class Queue:
         delay: float | timedelta | None = None,
         run_at: datetime | float | None = None,
         priority: int = 0,
+        ordering_key: str | None = None,
     ) -> list[Job]:
         """Add a job for each signal, all or none. The options are those of `enqueue`."""
-        options = self._options(max_attempts, backoff, delay, run_at, priority)
+        options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
         return await self._add([self._new_job(signal, None, options) for signal in signals])
 
     async def _add(self, jobs: Sequence[NewJob]) -> list[Job]:
@@ -184,18 +193,23 @@ class Queue:
         delay: float | timedelta | None,
         run_at: datetime | float | None,
         priority: int,
+        ordering_key: str | None,
     ) -> dict[str, Any]:
         if max_attempts < 1:
             raise InvalidOption(option="max_attempts", value=max_attempts, remedy="allow 1 or more")
         if priority and not self.broker.capabilities.priorities:
             remedy = "this broker has no priorities: use a queue for each"
             raise InvalidOption(option="priority", value=priority, remedy=remedy)
+        if ordering_key is not None and not self.broker.capabilities.ordering:
+            remedy = "this broker keeps no order by key: leave it out"
+            raise InvalidOption(option="ordering_key", value=ordering_key, remedy=remedy)
         pause = backoff_of(backoff)
         return {
             "max_attempts": max_attempts,
             "backoff": None if pause is None else pause.to_wire(),
             "run_at": self._due(delay, run_at),
             "priority": priority,
+            "ordering_key": ordering_key,
         }
 
     def _due(
@@ -313,15 +327,8 @@ class Queue:
         return f"<Queue {self.name!r} at {self.url}>"
 
 
-def _store_of(
-    store: str | ProgressStore | None, broker: Broker, clock: Clock
-) -> ProgressStore | None:
-    """The store that was asked for, on a broker that does not keep progress in its own steps."""
-    if broker.capabilities.atomic_settlement:
-        if store is not None:
-            remedy = "leave it out: this broker keeps the progress itself, in one step with the job"
-            raise InvalidOption(option="store", value=store, remedy=remedy)
-        return None
+def _chosen(store: str | ProgressStore | None, clock: Clock) -> ProgressStore | None:
+    """The store that was asked for, here or in the environment."""
     chosen = store or os.environ.get("CNSTRA_STORE")
     if isinstance(chosen, str):
         opened: ProgressStore = adapter_for(chosen).store(chosen, clock)

@@ -8,17 +8,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cnstra.jobs.broker import JobState
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a broker of messages can do.
 
-    name: as users know it. max_body: bytes in a message; `None`: as many as you like.
-    longest_delay: seconds that `send` can hold a message back; `MessageBroker` sends it again after
-    that. longest_put_back: seconds that `put_back` can; `None`: it cannot at all, a copy must be sent.
+    name: as users know it.
+    max_body: bytes in a message; `None`: as many as you like.
+    longest_delay: seconds that `send` can hold a message back; it is sent again after that.
+    longest_put_back: seconds that `put_back` can; `None`: it cannot, a copy must be sent.
     longest_lease: seconds after which a message is taken away from whoever still has it.
     priorities: messages of a larger priority are taken first.
-    ordering: messages of one ordering key are taken one after the other, in the order they were sent.
+    ordering: messages of one ordering key are taken one by one, in the order they were sent.
     """
 
     name: str
@@ -124,6 +127,6 @@ class Transport(Protocol):
         """
         ...
 
-    async def sizes(self) -> Mapping[str, int]:
-        """How many messages are in "waiting", "delayed", "active" and "dead", as far as known."""
+    async def sizes(self) -> Mapping[JobState, int]:
+        """How many messages are waiting, delayed, active and dead, as far as the broker knows."""
         ...
