@@ -35,7 +35,8 @@ class Capabilities:
     longest_lease: seconds after which a lease ends, renewed or not; `None`: it never does.
     hands_over: a handler may outlast that lease: the store's takes over, with a guard in the queue.
     ordering: jobs of one `ordering_key` run one after the other, in the order they were enqueued.
-    lists: the states whose jobs can be listed. events: what happens in the queue can be followed.
+    lists: the states whose jobs can be listed; where those completed cannot, nor can they be counted.
+    events: what happens in the queue can be followed.
     """
 
     atomic_settlement: bool
@@ -198,7 +199,7 @@ class Broker(Protocol):
         ...
 
     async def counts(self) -> Mapping[JobState, int]:
-        """How many jobs are in each state."""
+        """How many jobs are in each state, as far as the broker can count them."""
         ...
 
     async def pause(self) -> None:

@@ -250,7 +250,7 @@ class Queue:
         return await self._call(lambda: self.broker.jobs(state, limit=limit, offset=offset))
 
     async def counts(self) -> Mapping[JobState, int]:
-        """How many jobs are in each state."""
+        """How many jobs are in each state, as far as the broker can count them."""
         return await self._call(self.broker.counts)
 
     async def progress(self, job_id: str) -> Progress | None:

@@ -44,7 +44,8 @@ class Records:
         if entry is None or entry.over == "removed":
             return None
         run = await store.peek(entry.header.run)
-        state = self._state(entry, is_held=run is not None and run.held)
+        is_held = run is not None and (run.held or run.result is not None)
+        state = self._state(entry, is_held=is_held)
         record = _record(Message(entry.header, await ledger.data(job_id) or b""), state)
         finished_at = entry.dead_since if state == "dead" else entry.finished_at
         result = run.result if run is not None and state == "completed" else None
