@@ -35,7 +35,7 @@ class Capabilities:
     longest_lease: seconds after which a lease ends, renewed or not; `None`: it never does.
     hands_over: a handler may outlast that lease: the store's takes over, with a guard in the queue.
     ordering: jobs of one `ordering_key` run one after the other, in the order they were enqueued.
-    lists: the states whose jobs can be listed; where those completed cannot, nor can they be counted.
+    lists: the states whose jobs can be listed. Completed jobs that cannot are not counted either.
     events: what happens in the queue can be followed.
     """
 

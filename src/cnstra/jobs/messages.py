@@ -9,11 +9,8 @@ copy is a second run.
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
-from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from cnstra.clock import Clock
@@ -21,9 +18,7 @@ from cnstra.durable.store import ProgressStore, Ticket
 from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import (
     BrokerUnavailable,
-    JobCancelled,
     LeaseLost,
-    MessageTooLarge,
     StoreRequired,
     StoreUnavailable,
     Unsupported,
@@ -32,18 +27,12 @@ from cnstra.jobs.broker import Ahead, Capabilities, Event, JobRecord, JobState, 
 from cnstra.jobs.ledger import Entry, Ledger
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.message import Header, Message, read_message
+from cnstra.jobs.post import Post
 from cnstra.jobs.rates import Window
 from cnstra.jobs.records import Records
-from cnstra.jobs.settlement import (
-    Completed,
-    DeadLettered,
-    Delivery,
-    Lost,
-    Requeued,
-    Retry,
-    Settlement,
-)
-from cnstra.jobs.transport import Incoming, Outgoing, Transport
+from cnstra.jobs.settlement import Delivery, Lost, Settlement
+from cnstra.jobs.transport import Incoming, Transport
+from cnstra.jobs.turns import Turn, Turns
 
 logger = logging.getLogger("cnstra.jobs")
 
@@ -53,15 +42,6 @@ PAUSE_CHECK = 1.0
 """Seconds after which a worker looks again whether the queue is paused."""
 STORE_PAUSE = 1.0
 """Seconds that a message is put aside for while the store that knows its job is away."""
-
-
-@dataclass(slots=True)
-class Held:
-    """A job in this process's hands. `incoming` is `None` once it was handed over to the store."""
-
-    message: Message
-    incoming: Incoming | None
-    lease: float
 
 
 class MessageBroker:
@@ -87,11 +67,13 @@ class MessageBroker:
         self._store = store
         self._brings_store = brings_store
         self._ledger = None if store is None else Ledger(queue, store, clock, keep_results)
+        self._post = Post(transport, clock, has_store=store is not None)
+        self._turns = Turns(transport, self._post, self._ledger, clock)
+        self._records = Records(transport, queue, self._ledger, store, clock, self._post)
         self._rates = Window(clock)
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, Turn] = {}
         self._aside: list[tuple[Message, Incoming]] = []
         self._changes = 0
-        self._records = Records(transport, queue, self._ledger, store, clock, self._send)
         self._is_paused, self._looked_at = False, -inf
 
     @property
@@ -134,7 +116,7 @@ class MessageBroker:
             first.append(job.id not in messages)
             messages.setdefault(job.id, Message(Header.of(job, now), job.data))
         accepted = await asyncio.gather(*(self._accept(one) for one in messages.values()))
-        await self._send([message for message, _ in accepted if message is not None])
+        await self._post.send([message for message, _ in accepted if message is not None])
         if self._ledger is not None:
             await asyncio.gather(*(self._ledger.change(job_id, _sent) for job_id in messages))
         self._changes += 1
@@ -146,12 +128,12 @@ class MessageBroker:
         if self._ledger is None:
             if message.header.id != message.header.run:
                 raise StoreRequired(what="job_id=")
-            self._outgoing(message)
+            self._post.check(message)
             return message, True
         entry, is_new = await self._ledger.accept(message)
         if entry.sent or entry.over:
             return None, False
-        return await self._whole(entry, message if is_new else None), is_new
+        return await self._turns.whole(entry, message if is_new else None), is_new
 
     # --- for a worker
 
@@ -177,12 +159,13 @@ class MessageBroker:
         incoming = [one.incoming for one in held if one is not None and one.incoming is not None]
         kept = await self._transport.keep(incoming, lease)
         lost = {one for one, still in zip(incoming, kept, strict=True) if not still}
-        return await asyncio.gather(
-            *(
-                self._renewed(delivery, None if one is None or one.incoming in lost else one, lease)
-                for delivery, one in zip(deliveries, held, strict=True)
-            )
-        )
+
+        async def renewed(turn: Turn | None) -> LeaseState:
+            if turn is None or turn.incoming in lost:
+                return "lost"
+            return await self._turns.renew(turn, lease)
+
+        return await asyncio.gather(*map(renewed, held))
 
     async def settle(
         self,
@@ -192,9 +175,9 @@ class MessageBroker:
         ahead: Ahead | None = None,
     ) -> Sequence[Delivery]:
         del ticket, ahead
-        held = self._held.get(delivery.token)
-        if held is not None:
-            await self._carry_out(held, settlement)
+        turn = self._held.get(delivery.token)
+        if turn is not None:
+            await self._turns.settle(turn, settlement)
             self._held.pop(delivery.token, None)
             self._changes += 1
         elif not isinstance(settlement, Lost):
@@ -205,215 +188,34 @@ class MessageBroker:
         """Go on with a job under the store's lease, its message acknowledged before it is taken
         away; a copy in the queue takes the job up again should that lease run out.
         """
-        held = self._held.get(delivery.token)
-        if self._ledger is None or held is None or held.incoming is None:
-            return
-        until = self._clock.time() + lease
-        await self._ledger.change(
-            delivery.job_id, lambda one: replace(one, guard=delivery.token, guarded_until=until)
-        )
-        await self._send([held.message], lease)
-        await self._transport.done(held.incoming)
-        held.incoming = None
-
-    # --- what becomes of a message that was taken
+        turn = self._held.get(delivery.token)
+        if turn is not None:
+            await self._turns.hand_over(turn, lease)
 
     async def _admit(self, incoming: Incoming, lease: float) -> Delivery | None:
         """The job of a message, if it is its turn; what else is to be done with it is done."""
         message = read_message(incoming.body, self._queue, incoming.id, incoming.sent_at)
         try:
-            found = await self._turn(message, incoming)
+            job = await self._turns.job_of(message, incoming)
         except (StoreUnavailable, BrokerUnavailable) as error:
             logger.warning("Job %r is put aside: %s", message.header.id, error)
             self._aside.append((message, incoming))
             return None
         except Exception as error:
-            logger.exception(
-                "Job %r has no readable record; it is dead-lettered.", message.header.id
-            )
-            await self._transport.bury(incoming, message.changed(error=error_to_wire(error)).body())
+            logger.exception("Job %r has no readable record: it is dead.", message.header.id)
+            await self._post.bury(incoming, message.changed(error=error_to_wire(error)))
             return None
-        if found is None:
+        if job is None:
             return None
-        token = self._clock.new_id()
-        self._held[token] = Held(found, incoming, lease)
-        return _delivery(found, token)
+        turn = Turn(self._clock.new_id(), job, incoming, lease)
+        self._held[turn.token] = turn
+        return _delivery(turn)
 
     async def _give_back_aside(self) -> None:
         """Give back what could not be judged, as its store or broker was away."""
         while self._aside:
-            await self._later(*self._aside[-1], STORE_PAUSE)
+            await self._post.later(*self._aside[-1], STORE_PAUSE)
             self._aside.pop()
-
-    async def _turn(self, message: Message, incoming: Incoming) -> Message | None:
-        """The job as its record has it; `None` if this message is not its turn and was seen to."""
-        now = self._clock.time()
-        due_at = message.header.run_at or 0.0
-        if self._ledger is not None:
-            entry = await self._entry(self._ledger, message)
-            if entry.over or message.header.generation < entry.header.generation:
-                await self._transport.done(incoming)
-                return None
-            if entry.cancelled:
-                entry = await self._end(self._ledger, entry, error_to_wire(JobCancelled()))
-            if entry.dead_since is not None:
-                dead = message.changed(attempts=entry.header.attempts, error=entry.header.error)
-                await self._transport.bury(incoming, dead.body())
-                return None
-            due_at = max(entry.guarded_until, entry.header.run_at or 0.0)
-            if due_at <= now and entry.guard is not None:
-                entry = await self._ledger.change(entry.header.id, _unguarded) or entry
-            message = await self._whole(entry, message)
-        if due_at > now:
-            await self._later(message, incoming, due_at - now)
-            return None
-        return message
-
-    async def _entry(self, ledger: Ledger, message: Message) -> Entry:
-        """The job's record; that of a job which others put there is made now."""
-        words = replace(message.header, progress=None, elsewhere=False)
-        entry, _ = await ledger.accept(Message(words, message.data), sent=True)
-        if entry.over or message.header.generation <= entry.header.generation:
-            return entry
-        return await ledger.change(words.id, lambda one: _outgrown(one, words)) or entry
-
-    async def _whole(self, entry: Entry, message: Message | None) -> Message:
-        """The job with the words of its record, and its data, wherever that is."""
-        assert self._ledger is not None
-        data = message.data if message is not None else b""
-        if not data:
-            data = await self._ledger.data(entry.header.id) or b""
-        return Message(entry.header, data)
-
-    async def _renewed(self, delivery: Delivery, held: Held | None, lease: float) -> LeaseState:
-        """Whether a job is still ours, and still to be done."""
-        if held is None or self._ledger is None:
-            return "lost" if held is None else "kept"
-        until = self._clock.time() + lease
-
-        def prolong(one: Entry) -> Entry:
-            return replace(one, guarded_until=until) if one.guard == delivery.token else one
-
-        try:
-            if held.incoming is None:
-                entry = await self._ledger.change(delivery.job_id, prolong)
-            else:
-                entry = await self._ledger.look(delivery.job_id)
-        except StoreUnavailable:
-            return "kept"
-        if entry is None or entry.over:
-            return "lost"
-        if held.incoming is None and entry.guard != delivery.token:
-            return "lost"
-        return "cancelled" if entry.cancelled or entry.dead_since is not None else "kept"
-
-    # --- what becomes of a job
-
-    async def _carry_out(self, held: Held, settlement: Settlement) -> None:
-        made = held.message.header.attempts + 1
-        match settlement:
-            case Completed():
-                if self._ledger is not None:
-                    await self._ledger.close(held.message.header.id, "completed")
-                if held.incoming is not None:
-                    await self._transport.done(held.incoming)
-            case Retry(delay, progress, error):
-                await self._again(held, delay, progress, attempts=made, error=dict(error))
-            case Requeued(progress, delay):
-                await self._again(held, delay, progress)
-            case DeadLettered(error, progress):
-                await self._bury(held, progress, attempts=made, error=dict(error))
-            case Lost():
-                if held.incoming is not None:
-                    await self._later(held.message, held.incoming, held.lease)
-
-    async def _again(self, held: Held, delay: float, progress: bytes | None, **words: Any) -> None:
-        """Have the job run again in `delay` seconds, with these words about it."""
-        words["run_at"] = self._clock.time() + delay if delay > 0 else None
-        header, incoming = held.message.header, held.incoming
-        in_place = incoming is None or self._can_put_back(delay)
-        if self._ledger is not None and in_place:
-            await self._ledger.change(header.id, lambda one: _unguarded(_reworded(one, words)))
-            if incoming is not None:
-                await self._put_back(incoming, delay)
-            return
-        if self._ledger is None and progress is not None:
-            words["progress"] = msgspec.Raw(progress)
-        message = held.message.changed(generation=header.generation + 1, **words)
-        await self._send([message], delay)
-        if self._ledger is not None:
-            await self._ledger.change(header.id, lambda one: _outgrown(one, message.header))
-        if incoming is not None:
-            await self._transport.done(incoming)
-
-    async def _bury(self, held: Held, progress: bytes | None, **words: Any) -> None:
-        """Put the job into the dead letters, with these words about it."""
-        if self._ledger is not None:
-            entry = Entry(header=replace(held.message.header, **words))
-            await self._end(self._ledger, entry, words["error"])
-        elif progress is not None:
-            words["progress"] = msgspec.Raw(progress)
-        if held.incoming is not None:
-            await self._transport.bury(held.incoming, held.message.changed(**words).body())
-
-    async def _end(self, ledger: Ledger, entry: Entry, error: Mapping[str, Any]) -> Entry:
-        """Note that a job is dead, since now."""
-        words = {"attempts": entry.header.attempts, "error": dict(error), "run_at": None}
-        since = self._clock.time()
-
-        def end(one: Entry) -> Entry:
-            if one.dead_since is not None:
-                return one
-            dead = replace(one, dead_since=since, cancelled=False)
-            return _unguarded(_reworded(dead, words))
-
-        return await ledger.change(entry.header.id, end) or entry
-
-    # --- sending
-
-    async def _send(self, messages: Sequence[Message], delay: float | None = None) -> None:
-        if messages:
-            await self._transport.send([self._outgoing(one, delay) for one in messages])
-
-    def _outgoing(self, message: Message, delay: float | None = None) -> Outgoing:
-        """Raises `MessageTooLarge` where there is no store to keep what is too large."""
-        limits = self._transport.limits
-        body = message.body()
-        if limits.max_body is not None and len(body) > limits.max_body:
-            if self._ledger is None:
-                raise MessageTooLarge(
-                    job_id=message.header.id,
-                    size=len(body),
-                    broker=limits.name,
-                    limit=limits.max_body,
-                )
-            body = message.changed(elsewhere=True).body()
-        header = message.header
-        if delay is None:
-            delay = max(0.0, (header.run_at or 0.0) - self._clock.time())
-        return Outgoing(
-            body,
-            id=f"{header.run}#{header.generation}",
-            delay=min(delay, limits.longest_delay),
-            priority=header.priority,
-            ordering_key=header.ordering_key,
-        )
-
-    def _can_put_back(self, delay: float) -> bool:
-        longest = self._transport.limits.longest_put_back
-        return longest is not None and (longest > 0 or delay <= 0)
-
-    async def _put_back(self, incoming: Incoming, delay: float) -> None:
-        longest = self._transport.limits.longest_put_back or 0.0
-        await self._transport.put_back(incoming, min(max(delay, 0.0), longest))
-
-    async def _later(self, message: Message, incoming: Incoming, delay: float) -> None:
-        """Have the same message there again in `delay` seconds, or before."""
-        if self._can_put_back(delay):
-            await self._put_back(incoming, delay)
-        else:
-            await self._send([message], delay)
-            await self._transport.done(incoming)
 
     # --- for people
 
@@ -478,27 +280,12 @@ def _sent(entry: Entry) -> Entry:
     return replace(entry, sent=True)
 
 
-def _unguarded(entry: Entry) -> Entry:
-    return replace(entry, guard=None, guarded_until=0.0)
-
-
-def _reworded(entry: Entry, words: Mapping[str, Any]) -> Entry:
-    return replace(entry, header=replace(entry.header, **words))
-
-
-def _outgrown(entry: Entry, header: Header) -> Entry:
-    """The record once a message of a later generation is out, whoever writes it down."""
-    if entry.header.generation >= header.generation:
-        return entry
-    return replace(_unguarded(entry), header=header, sent=True, dead_since=None)
-
-
-def _delivery(message: Message, token: str) -> Delivery:
-    header = message.header
+def _delivery(turn: Turn) -> Delivery:
+    header = turn.message.header
     return Delivery(
         job_id=header.id,
-        data=message.data,
-        token=token,
+        data=turn.message.data,
+        token=turn.token,
         run=header.run,
         attempts_made=header.attempts,
         max_attempts=header.max_attempts,

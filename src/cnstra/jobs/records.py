@@ -1,7 +1,7 @@
 """What people ask about the jobs of a broker of messages, and do to them."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -13,9 +13,8 @@ from cnstra.errors import Fenced, JobCancelled, StoreRequired
 from cnstra.jobs.broker import JobRecord, JobState
 from cnstra.jobs.ledger import Entry, Ledger
 from cnstra.jobs.message import Message, read_message
+from cnstra.jobs.post import Post
 from cnstra.jobs.transport import Transport
-
-Send = Callable[[Sequence[Message]], Awaitable[None]]
 
 
 class Records:
@@ -28,14 +27,14 @@ class Records:
         ledger: Ledger | None,
         store: ProgressStore | None,
         clock: Clock,
-        send: Send,
+        post: Post,
     ) -> None:
         self._transport = transport
         self._queue = queue
         self._ledger = ledger
         self._store = store
         self._clock = clock
-        self._send = send
+        self._post = post
 
     async def get(self, job_id: str) -> JobRecord | None:
         """A job, as its record has it."""
@@ -94,7 +93,7 @@ class Records:
         await _clear_counters(store, entry.header.run)
         message = Message(entry.header, await ledger.data(job_id) or b"")
         again = _afresh(message)
-        await self._send([again])
+        await self._post.send([again])
 
         def revive(one: Entry) -> Entry:
             if one.header.generation > again.header.generation:
@@ -157,7 +156,7 @@ class Records:
             message = self._read(body)
             if message.header.id != job_id:
                 return False
-            await self._send([_afresh(message)])
+            await self._post.send([_afresh(message)])
             found = True
             return True
 
