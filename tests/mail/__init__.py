@@ -27,18 +27,22 @@ LOOK_AGAIN = 0.002
 def broker(
     queue: str, url: str, clock: Clock, keep_results: float, store: ProgressStore | None = None
 ) -> MessageBroker:
-    options = dict(parse_qsl(urlsplit(url).query))
-    brings_store = store is None and options.get("store") != "no"
-    chosen = _store(url, clock) if brings_store else store
-    transport = MemoryTransport(_boxes(url, queue), clock, options)
-    return MessageBroker(transport, queue, clock, keep_results, chosen, brings_store=brings_store)
+    brings_store = store is None and "store=no" not in url
+    chosen = _own_store(url, clock) if brings_store else store
+    return MessageBroker(
+        transport(queue, url, clock), queue, clock, keep_results, chosen, brings_store=brings_store
+    )
+
+
+def transport(queue: str, url: str, clock: Clock) -> "MemoryTransport":
+    return MemoryTransport(boxes_of(url, queue), clock, dict(parse_qsl(urlsplit(url).query)))
 
 
 def store(url: str, clock: Clock) -> MemoryStore:
-    return _store(url, clock)
+    return _own_store(url, clock)
 
 
-def _store(url: str, clock: Clock) -> MemoryStore:
+def _own_store(url: str, clock: Clock) -> MemoryStore:
     return memory.store(f"memory://mail {urlsplit(url).netloc}", clock)
 
 
@@ -66,13 +70,9 @@ class Boxes:
 _BOXES: dict[tuple[str, str], Boxes] = {}
 
 
-def _boxes(url: str, queue: str) -> Boxes:
-    return _BOXES.setdefault((urlsplit(url).netloc, queue), Boxes())
-
-
 def boxes_of(url: str, queue: str) -> Boxes:
     """What lies in the queue, for a test that looks or meddles."""
-    return _boxes(url, queue)
+    return _BOXES.setdefault((urlsplit(url).netloc, queue), Boxes())
 
 
 class MemoryTransport:

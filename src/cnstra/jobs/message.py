@@ -18,7 +18,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, rena
 
     attempts: how many attempts have failed. generation: how often the job was sent anew with other
     words; the highest counts. elsewhere: the data is too large for a message and lies in the store.
-    raw: a foreign body that is no JSON object, in base64.
+    is_wrapped: the data cannot be members of the message, and is `raw` there, in base64.
     """
 
     id: str
@@ -31,10 +31,16 @@ class Header(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, rena
     run_at: float | None = None
     priority: int = 0
     ordering_key: str | None = None
-    progress: msgspec.Raw | None = None
+    progress: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: dict[str, Any] | None = None
     elsewhere: bool = False
+    is_wrapped: bool = False
     raw: bytes | None = None
+
+    @property
+    def carried(self) -> bytes | None:
+        """The wire form of the progress, where the message carries it."""
+        return None if isinstance(self.progress, msgspec.UnsetType) else bytes(self.progress)
 
     @staticmethod
     def of(job: NewJob, now: float) -> "Header":
@@ -56,23 +62,24 @@ _header = msgspec.json.Decoder(Header).decode
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A job, as a message holds it. data: the job data, as it was enqueued."""
+    """A job, as a message holds it. `data` is the job data, as it was enqueued."""
 
     header: Header
     data: bytes
-    is_ours: bool = True
 
     def body(self) -> bytes:
         """As it is sent."""
         header = self.header
-        fields = {} if header.elsewhere else _object(self.data)
-        if fields is None:
+        if header.elsewhere:
+            return encode_json({"cnstra": header})
+        fields = _object(self.data)
+        if fields is None or header.is_wrapped:
             return encode_json({"cnstra": msgspec.structs.replace(header, raw=self.data)})
         return encode_json(fields | {"cnstra": header})
 
     def changed(self, **fields: Any) -> "Message":
         """The same job with other words about it."""
-        return Message(msgspec.structs.replace(self.header, **fields), self.data, self.is_ours)
+        return Message(msgspec.structs.replace(self.header, **fields), self.data)
 
 
 def read_message(body: bytes, queue: str, id: str, sent_at: float) -> Message:
@@ -84,8 +91,9 @@ def read_message(body: bytes, queue: str, id: str, sent_at: float) -> Message:
         header = None
     if fields is None or header is None or not header.id or not header.run:
         job_id = id or sha256(body).hexdigest()
-        run = f"{queue}/{job_id}/{sent_at:.3f}"
-        return Message(Header(id=job_id, run=run, created_at=sent_at), body, is_ours=False)
+        run, is_wrapped = f"{queue}/{job_id}/{sent_at:.3f}", fields is None or "cnstra" in fields
+        words = Header(id=job_id, run=run, created_at=sent_at, is_wrapped=is_wrapped)
+        return Message(words, body)
     if header.raw is not None:
         return Message(msgspec.structs.replace(header, raw=None), header.raw)
     part = {"run": header.run}

@@ -293,5 +293,5 @@ def _delivery(turn: Turn) -> Delivery:
         generation=header.generation,
         created_at=header.created_at,
         priority=header.priority,
-        progress=None if header.progress is None else bytes(header.progress),
+        progress=header.carried,
     )

@@ -190,7 +190,7 @@ def _record(message: Message, state: JobState) -> JobRecord:
         priority=header.priority,
         run_at=header.run_at,
         error=header.error,
-        progress=None if header.progress is None else bytes(header.progress),
+        progress=header.carried,
     )
 
 

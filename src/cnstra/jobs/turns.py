@@ -82,7 +82,7 @@ class Turns:
 
     async def _entry(self, ledger: Ledger, message: Message) -> Entry:
         """The job's record; that of a job which others put there is made now."""
-        words = replace(message.header, progress=None, elsewhere=False)
+        words = replace(message.header, progress=msgspec.UNSET, elsewhere=False)
         entry, _ = await ledger.accept(Message(words, message.data), sent=True)
         if entry.over or message.header.generation <= entry.header.generation:
             return entry
