@@ -85,17 +85,19 @@ class Ledger:
     async def accept(self, message: Message, *, sent: bool = False) -> tuple[Entry, bool]:
         """Enter a job, if the ledger does not hold it; what it holds then, and whether it is new.
 
-        sent: the broker has its message already.
+        sent: the broker has its message already. An id that was minted for the job, its run's, is
+        not looked for first, and nobody will ask whether it was sent.
         """
-        name = self._name(message.header.id)
+        header = message.header
+        name, is_minted = self._name(header.id), header.id == header.run
         while True:
-            known = await self.look(message.header.id)
+            known = None if is_minted and not sent else await self.look(header.id)
             if known is not None:
                 return known, False
             saved = await self._store.load(name)
             if (known := _entry_in(saved)) is not None:
                 return known, False
-            entry = Entry(header=message.header, sent=sent)
+            entry = Entry(header=header, sent=sent or is_minted)
             if await self._write(name, saved, entry, message.data):
                 return entry, True
 

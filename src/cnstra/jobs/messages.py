@@ -118,7 +118,8 @@ class MessageBroker:
         accepted = await asyncio.gather(*(self._accept(one) for one in messages.values()))
         await self._post.send([message for message, _ in accepted if message is not None])
         if self._ledger is not None:
-            await asyncio.gather(*(self._ledger.change(job_id, _sent) for job_id in messages))
+            named = [job_id for job_id, one in messages.items() if job_id != one.header.run]
+            await asyncio.gather(*(self._ledger.change(job_id, _sent) for job_id in named))
         self._changes += 1
         new = {job_id for job_id, (_, is_new) in zip(messages, accepted, strict=True) if is_new}
         return [is_first and job.id in new for is_first, job in zip(first, jobs, strict=True)]
@@ -131,7 +132,7 @@ class MessageBroker:
             self._post.check(message)
             return message, True
         entry, is_new = await self._ledger.accept(message)
-        if entry.sent or entry.over:
+        if not is_new and (entry.sent or entry.over):
             return None, False
         return await self._turns.whole(entry, message if is_new else None), is_new
 
