@@ -37,6 +37,8 @@ class Capabilities:
     ordering: jobs of one `ordering_key` run one after the other, in the order they were enqueued.
     lists: the states whose jobs can be listed. Completed jobs that cannot are not counted either.
     events: what happens in the queue can be followed.
+    max_payload: bytes of job data that a job can carry; `None`: as many as memory holds.
+    durable: jobs outlive the process that enqueued them.
     """
 
     atomic_settlement: bool
@@ -49,6 +51,8 @@ class Capabilities:
     ordering: bool = False
     lists: tuple[JobState, ...] = JOB_STATES
     events: bool = True
+    max_payload: int | None = None
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

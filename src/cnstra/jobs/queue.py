@@ -15,7 +15,13 @@ from cnstra.durable.io_thread import IOThread
 from cnstra.durable.progress import Progress, from_wire
 from cnstra.durable.store import ProgressStore
 from cnstra.engine.signals import Signal
-from cnstra.errors import BrokerUnavailable, InvalidOption, QueueClosed, StoreRequired
+from cnstra.errors import (
+    BrokerUnavailable,
+    InvalidOption,
+    PayloadTooLarge,
+    QueueClosed,
+    StoreRequired,
+)
 from cnstra.jobs.broker import Broker, Event, JobRecord, JobState, NewJob
 from cnstra.jobs.envelope import job_data
 from cnstra.jobs.job import Job
@@ -151,7 +157,8 @@ class Queue:
         ordering_key: jobs of the same key run one after the other, where the broker can.
         job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
 
-        Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form.
+        Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form, and
+        `PayloadTooLarge` for one that is over the broker's limit.
         """
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
         return (await self._add([self._new_job(signal, job_id, options)]))[0]
@@ -174,8 +181,16 @@ class Queue:
     async def _add(self, jobs: Sequence[NewJob]) -> list[Job]:
         added: Sequence[bool] = ()
         if jobs:
+            await self.open()
+            self._require_room(jobs)
             added = await self._call(lambda: self.broker.enqueue(jobs))
         return [Job(self, job.id, new=new) for job, new in zip(jobs, added, strict=True)]
+
+    def _require_room(self, jobs: Sequence[NewJob]) -> None:
+        limit = self.broker.capabilities.max_payload
+        for job in jobs:
+            if limit is not None and len(job.data) > limit:
+                raise PayloadTooLarge(job_id=job.id, size=len(job.data), limit=limit)
 
     def _new_job(
         self,

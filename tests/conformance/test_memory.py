@@ -1,0 +1,19 @@
+from uuid import uuid4
+
+import pytest
+
+from cnstra.testing.conformance import BrokerConformance, Rig
+
+NO_SERVER = "memory has no server, no connections and no strangers"
+
+
+class TestMemory(BrokerConformance):
+    @pytest.fixture
+    def rig(self) -> Rig:
+        return Rig(
+            url=f"memory://{uuid4().hex}",
+            restart=NO_SERVER,
+            cut=NO_SERVER,
+            publish_raw=NO_SERVER,
+            duplicate="a job in memory is one job",
+        )
