@@ -16,7 +16,13 @@ from tests.manual_clock import ManualClock
 from tests.redis_server import RedisClock
 
 KEEP_RESULTS = 100.0
-ON_REDIS = ("test_d1_resume", "test_d2_identity", "test_d10_values", "test_d11_results")
+ON_REDIS = (
+    "test_d1_resume",
+    "test_d2_identity",
+    "test_d10_values",
+    "test_d11_results",
+    "test_former_names",
+)
 
 
 @pytest.fixture(autouse=True, scope="session")

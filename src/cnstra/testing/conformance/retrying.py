@@ -4,7 +4,7 @@ from cnstra import Backoff, exponential, fixed
 from cnstra.testing.conformance.behaviour import behaviour
 from cnstra.testing.conformance.running import CLOCKS_DIFFER
 from cnstra.testing.conformance.stage import Stage
-from cnstra.testing.flow import STEPS, graph_without_middle, job
+from cnstra.testing.flow import STEPS, graph, graph_without_middle, job
 
 
 class Retrying:
@@ -68,8 +68,8 @@ class Retrying:
 
     @behaviour
     async def test_a_neuron_that_a_deploy_removed(self, stage: Stage) -> None:
-        """Its job is dead-lettered with the reason; the worker goes on. Redriven where the neuron
-        is known again, it resumes.
+        """Its job is dead-lettered with the reason; the worker goes on. Redriven where another
+        neuron says that it was called so, it resumes there.
         """
         added = await stage.queue.enqueue(job("a", middle={"hang": True}))
         async with stage.working(grace=0.0):
@@ -80,11 +80,14 @@ class Retrying:
             assert record.error["name"] == "UnknownNeuron"
             assert "middle" in record.error["message"]
             assert await stage.result(await stage.queue.enqueue(job("b"))) == {"results": []}
-        async with stage.working():
+        renamed = graph(stage.effects, middle={"name": "centre", "former_names": ["middle"]})
+        async with stage.working(renamed):
             assert await added.redrive()
             await stage.result(added)
 
         assert [stage.effects.count(step, "a") for step in STEPS] == [1, 1, 1]
+        tries = stage.effects.all("start", "a", "middle")
+        assert len({one.key for one in tries}) == 1, "the idempotency key changed with the name"
 
 
 async def _retries_after(stage: Stage, backoff: Backoff, *pauses: float) -> None:
