@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import bullmq
 import pytest
 
-from cnstra.testing.conformance import BrokerConformance, Rig
+from cnstra.testing.conformance import BrokerConformance, Rig, StoreConformance, StoreRig
 from tests.redis_server import RedisServer
 
 
@@ -18,16 +18,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server.stop()
 
 
+def restart(server: RedisServer) -> None:
+    server.kill()
+    server.start()
+
+
+def cut(server: RedisServer) -> None:
+    server.call("CLIENT", "KILL", "TYPE", "normal")
+
+
 class TestBullmq(BrokerConformance):
     @pytest.fixture
     def rig(self, server: RedisServer) -> Rig:
-        def restart() -> None:
-            server.kill()
-            server.start()
-
-        def cut() -> None:
-            server.call("CLIENT", "KILL", "TYPE", "normal")
-
         async def publish_raw(queue: str, body: bytes) -> None:
             stranger = bullmq.Queue(queue, {"connection": server.url})
             await stranger.add("foreign", json.loads(body))
@@ -35,8 +37,16 @@ class TestBullmq(BrokerConformance):
 
         return Rig(
             url=server.url,
-            restart=restart,
-            cut=cut,
+            restart=lambda: restart(server),
+            cut=lambda: cut(server),
             publish_raw=publish_raw,
             duplicate="a job is one hash: there is no second copy to deliver",
         )
+
+
+class TestRedisStore(StoreConformance):
+    subject = "redis"
+
+    @pytest.fixture
+    def rig(self, server: RedisServer) -> StoreRig:
+        return StoreRig(url=server.url, restart=lambda: restart(server), cut=lambda: cut(server))

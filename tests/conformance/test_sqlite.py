@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cnstra.testing.conformance import BrokerConformance, Rig
+from cnstra.testing.conformance import BrokerConformance, Rig, StoreConformance, StoreRig
 
 NO_SERVER = "SQLite has no server and no connections that others could cut"
 INSERT = """
@@ -29,3 +29,12 @@ class TestSqlite(BrokerConformance):
             publish_raw=publish_raw,
             duplicate="a job is one row: there is no second copy to deliver",
         )
+
+
+class TestSqliteStore(StoreConformance):
+    subject = "sqlite"
+
+    @pytest.fixture
+    def rig(self, tmp_path: Path) -> StoreRig:
+        url = f"sqlite:///{tmp_path}/runs.db?synchronous=normal"
+        return StoreRig(url=url, restart=NO_SERVER, cut=NO_SERVER)

@@ -2,5 +2,6 @@
 
 from cnstra.testing.conformance.brokers import BrokerConformance
 from cnstra.testing.conformance.rig import Rig
+from cnstra.testing.conformance.stores import StoreConformance, StoreRig
 
-__all__ = ["BrokerConformance", "Rig"]
+__all__ = ["BrokerConformance", "Rig", "StoreConformance", "StoreRig"]

@@ -7,20 +7,19 @@ from typing import Any
 
 import pytest
 
-from cnstra.testing.conformance.rig import Rig
-from cnstra.testing.conformance.stage import Stage
-
-Story = Callable[[Any, Stage], Awaitable[None]]
+Story = Callable[[Any, Any], Awaitable[None]]
 
 
 def behaviour(story: Story) -> Callable[..., None]:
     """A test that plays the story on a loop of its own: no plugin for async tests is needed."""
 
-    def test(self: Any, rig: Rig, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    def test(self: Any, rig: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
         async def play() -> str | None:
-            async with Stage(rig, tmp_path) as stage:
+            refusal: str | None
+            async with self.stage_type(rig, tmp_path) as stage:
                 await story(self, stage)
-                return stage.refusal
+                refusal = stage.refusal
+            return refusal
 
         refusal = asyncio.run(play())
         if refusal is not None:

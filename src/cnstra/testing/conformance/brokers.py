@@ -8,6 +8,7 @@ from cnstra.testing.conformance.dying_workers import DyingWorkers
 from cnstra.testing.conformance.retrying import Retrying
 from cnstra.testing.conformance.rig import Rig
 from cnstra.testing.conformance.running import Running
+from cnstra.testing.conformance.stage import Stage
 from cnstra.testing.conformance.troubles import Troubles
 
 
@@ -24,6 +25,7 @@ class BrokerConformance(Running, Retrying, DyingWorkers, Troubles):
 
     conformance: ClassVar[str] = "broker"
     subject: ClassVar[str] = ""
+    stage_type = Stage
 
     @pytest.fixture
     def rig(self) -> Rig:

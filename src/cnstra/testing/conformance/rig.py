@@ -1,7 +1,14 @@
 """What the suite must be told of a broker: where it is, and which faults can be made."""
 
+import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
 
 Fault = Callable[[], Awaitable[None] | None]
 """Makes the fault and returns when it is over. Called on a thread of its own; or a coroutine
@@ -38,3 +45,17 @@ class Rig:
     duplicate: Duplicator | str = "the rig does not say how to duplicate a message"
     lease: float = 1.0
     patience: float = 50.0
+
+
+def possible(fault: T | str) -> T:
+    """The fault. Skips where it is a reason why it cannot be made."""
+    if isinstance(fault, str):
+        pytest.skip(fault)
+    return fault
+
+
+async def cause(fault: Callable[..., Awaitable[None] | None], *arguments: Any) -> None:
+    """Make a fault, on a thread of its own."""
+    made = await asyncio.to_thread(fault, *arguments)
+    if inspect.isawaitable(made):
+        await made

@@ -1,55 +1,21 @@
 """Where one test plays: a queue of its own on the rig's broker, workers, and what they did."""
 
 import asyncio
-import inspect
 import json
-import os
-import signal
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from cnstra import CNS, Job, Queue, Worker
 from cnstra.jobs.broker import Capabilities, JobRecord, JobState
+from cnstra.testing.conformance.processes import GLANCE, Process, start, until
 from cnstra.testing.conformance.rig import Rig
 from cnstra.testing.effects import Effects
 from cnstra.testing.flow import graph, result
-
-T = TypeVar("T")
-
-GLANCE = 0.02
-
-
-class Process:
-    """A worker process, and what it has said."""
-
-    def __init__(self, child: asyncio.subprocess.Process, patience: float) -> None:
-        self.child = child
-        self.said = ""
-        self._patience = patience
-        self._reading = asyncio.ensure_future(self._read())
-
-    async def says(self, text: str) -> None:
-        await until(lambda: text in self.said or self.child.returncode is not None, self._patience)
-        assert text in self.said, f"the worker process never said {text!r}:\n{self.said}"
-
-    def send(self, number: signal.Signals) -> None:
-        os.kill(self.child.pid, number)
-
-    async def ended(self) -> int:
-        status = await asyncio.wait_for(self.child.wait(), self._patience)
-        await self._reading
-        return status
-
-    async def _read(self) -> None:
-        assert self.child.stdout is not None
-        while data := await self.child.stdout.read(4096):
-            self.said += data.decode(errors="replace")
 
 
 class Stage:
@@ -134,17 +100,9 @@ class Stage:
             "die": die,
             "options": {"lease": self.rig.lease, "grace": 0.2, **options},
         }
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cnstra.testing.worker", json.dumps(orders),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        process = Process(child, self.rig.patience)
-        try:
+        program = ("cnstra.testing.worker", json.dumps(orders))
+        async with start(*program, patience=self.rig.patience) as process:
             yield process
-        finally:
-            with suppress(ProcessLookupError):
-                child.kill()
-            await process.ended()
 
     # --- waiting
 
@@ -184,28 +142,7 @@ class Stage:
         assert str(refusal.value), f"{error.__name__} must say what to do"
         self.refusal = f"{capability}: {refusal.value}"
 
-    # --- faults
-
     def require_durable(self) -> None:
         """Skip, where jobs end with their process: nothing of it could be killed and go on."""
         if not self.able.durable:
             pytest.skip("jobs end with their process, as durable=False declares")
-
-    async def cause(self, fault: Any, *arguments: Any) -> None:
-        """Make a fault of the rig, on a thread of its own."""
-        made: Awaitable[None] | None = await asyncio.to_thread(fault, *arguments)
-        if inspect.isawaitable(made):
-            await made
-
-
-def possible(fault: T | str) -> T:
-    """The fault. Skips where it is a reason why it cannot be made."""
-    if isinstance(fault, str):
-        pytest.skip(fault)
-    return fault
-
-
-async def until(condition: Callable[[], bool], patience: float) -> None:
-    async with asyncio.timeout(patience):
-        while not condition():
-            await asyncio.sleep(GLANCE)

@@ -7,8 +7,8 @@ from cnstra import BrokerUnavailable, Job
 from cnstra.errors import PayloadTooLarge
 from cnstra.jobs.broker import NewJob
 from cnstra.testing.conformance.behaviour import behaviour
-from cnstra.testing.conformance.rig import Fault
-from cnstra.testing.conformance.stage import Stage, possible
+from cnstra.testing.conformance.rig import Fault, cause, possible
+from cnstra.testing.conformance.stage import Stage
 from cnstra.testing.flow import STEPS, job
 
 POISON = (b"\xff\x00 no JSON", b'{"signal": {"collateralName": "nobody", "payload": 1}}', b"17")
@@ -48,7 +48,7 @@ class Troubles:
         """A message that a stranger put there is dead-lettered with the reason, never stuck."""
         publish = possible(stage.rig.publish_raw)
         for body in POISON[1:]:
-            await stage.cause(publish, stage.name, body)
+            await cause(publish, stage.name, body)
         async with stage.working():
             await stage.result(await stage.queue.enqueue(job("good")))
             async with asyncio.timeout(stage.rig.patience):
@@ -62,7 +62,7 @@ class Troubles:
         """A message that comes twice, and its first copy after a retry: each effect once."""
         duplicate = possible(stage.rig.duplicate)
         added = await stage.queue.enqueue(job("a", middle={"fail": True}), max_attempts=2)
-        await stage.cause(duplicate, stage.name)
+        await cause(duplicate, stage.name)
         async with stage.working(concurrency=2):
             await stage.result(added)
             await stage.result(await stage.queue.enqueue(job("b")))
@@ -111,7 +111,7 @@ async def _survive(stage: Stage, fault: Fault) -> None:
     async with stage.working(concurrency=2):
         added = [await stage.queue.enqueue(one) for one in signals[:6]]
         await stage.until(lambda: stage.effects.starts("middle") != [])
-        made = asyncio.ensure_future(stage.cause(fault))
+        made = asyncio.ensure_future(cause(fault))
         try:
             added += await _enqueue_stubbornly(stage, range(6, 12))
         finally:
