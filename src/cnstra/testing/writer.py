@@ -17,7 +17,7 @@ async def write(url: str, run: str) -> None:
     for seq in count(1):
         entries = {"n": b"%d" % seq, f"k{seq}": b"x" * 1000}
         await store.commit(Ticket(run, 1, seq), Patch(entries, {f"k{seq - 1}"}))
-        print("landed", seq, flush=True)
+        print(f"landed {seq}\n", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The behaviours of every progress store."""
 
 import asyncio
+import re
 import signal
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -359,7 +360,7 @@ class StoreConformance:
                 await writer.says(f"landed {2 + kill}\n")
                 writer.send(signal.SIGKILL)
                 assert await writer.ended() == -signal.SIGKILL
-                told = int(writer.said.split()[-1])
+                told = int(re.findall(r"landed (\d+)\n", writer.said)[-1])
             saved = await stage.store.load(run)
             assert saved.seq >= told, "a write that was acknowledged is lost"
             assert saved.held
