@@ -251,11 +251,6 @@ class SchemaTooNew(JobError):
     cnstra. It was not touched."""
 
 
-class PayloadTooLarge(JobError, ValueError):
-    """The data of job {job_id!r} has {size} bytes; this broker carries up to {limit}: keep the
-    bulk elsewhere and send its id or path. It was not enqueued."""
-
-
 class UnknownScheme(JobError, ValueError):
     """No adapter for the scheme of {url!r}. Installed: {known}."""
 

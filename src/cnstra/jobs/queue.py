@@ -8,6 +8,7 @@ from functools import partial
 from math import inf, isfinite
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
 from cnstra.durable.adapters import adapter_for
@@ -18,7 +19,7 @@ from cnstra.engine.signals import Signal
 from cnstra.errors import (
     BrokerUnavailable,
     InvalidOption,
-    PayloadTooLarge,
+    MessageTooLarge,
     QueueClosed,
     StoreRequired,
 )
@@ -158,7 +159,7 @@ class Queue:
         job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
 
         Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form, and
-        `PayloadTooLarge` for one that is over the broker's limit.
+        `MessageTooLarge` for one that is over the broker's limit.
         """
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
         return (await self._add([self._new_job(signal, job_id, options)]))[0]
@@ -190,7 +191,8 @@ class Queue:
         limit = self.broker.capabilities.max_payload
         for job in jobs:
             if limit is not None and len(job.data) > limit:
-                raise PayloadTooLarge(job_id=job.id, size=len(job.data), limit=limit)
+                broker = urlsplit(self.url).scheme
+                raise MessageTooLarge(job_id=job.id, size=len(job.data), broker=broker, limit=limit)
 
     def _new_job(
         self,
