@@ -75,6 +75,20 @@ def test_each_fault_is_seen(outsider: Path) -> None:
     assert ended.returncode == 1
 
 
+def test_a_rig_that_fails_is_in_the_table(outsider: Path) -> None:
+    (outsider / "test_broken.py").write_text(
+        "from cnstra.testing.conformance import StoreConformance\n\n\n"
+        "class TestMine(StoreConformance):\n    pass\n"
+    )
+
+    ended = run(outsider, "-k", "large", "--conformance-json", "table.json", "test_broken.py")
+
+    found = json.loads((outsider / "table.json").read_text())
+    failed = {"outcome": "FAIL", "reason": ""}
+    assert found == {"store": {"mine": {"a large entry is whole": failed}}}
+    assert "define the fixture `rig` in your subclass" in ended.stdout
+
+
 def test_nothing_is_said_where_the_suite_does_not_run(outsider: Path) -> None:
     (outsider / "test_other.py").write_text(
         "import sys\n\n\ndef test_it():\n    assert 'cnstra' not in sys.modules\n"
