@@ -43,13 +43,15 @@ class Broken(BrokerConformance):
     @pytest.fixture
     def rig(self, tmp_path):
         url = f"broken:///{tmp_path}/jobs.db?fault={self.subject}"
-        return Rig(url, restart="no server", patience=4.0)
+        patience = 60.0 if self.subject == "Sound" else 4.0
+        return Rig(url, restart="no server", patience=patience)
 
 
 class Amiss(StoreConformance):
     @pytest.fixture
     def rig(self, tmp_path):
-        return StoreRig(f"amiss:///{tmp_path}/runs.db?fault={self.subject}", patience=10.0)
+        patience = 60.0 if self.subject == "Sound" else 10.0
+        return StoreRig(f"amiss:///{tmp_path}/runs.db?fault={self.subject}", patience=patience)
 """
 
 
