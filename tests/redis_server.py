@@ -10,6 +10,7 @@ from typing import Any
 
 import redis
 
+from tests.durables import TravellingClock
 from tests.manual_clock import ManualClock
 
 SHORTEN_LIVES = """
@@ -74,6 +75,10 @@ class RedisServer:
         with redis.Redis(port=self.port, password=self.password, decode_responses=True) as client:
             return client.execute_command(*command)
 
+    def age(self, duration: float) -> None:
+        """Let what would have expired in so many seconds expire."""
+        self.call("EVAL", SHORTEN_LIVES, 0, round(duration * 1000))
+
 
 ANSWER_TIME = 0.02
 
@@ -90,5 +95,17 @@ class RedisClock(ManualClock):
 
     async def advance(self, duration: float) -> None:
         await asyncio.sleep(ANSWER_TIME)
-        self.server.call("EVAL", SHORTEN_LIVES, 0, round(duration * 1000))
+        self.server.age(duration)
         await super().advance(duration)
+
+
+class TravellingRedisClock(TravellingClock):
+    """A clock that takes a Redis along when a test sets it forward."""
+
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__()
+        self.server = server
+
+    def travel(self, duration: float) -> None:
+        self.server.age(duration)
+        super().travel(duration)

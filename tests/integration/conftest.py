@@ -10,11 +10,11 @@ import pytest
 from cnstra.clock import Clock
 from cnstra.durable.store import ProgressStore
 from cnstra.jobs.broker import Adapter, Broker
+from tests.durables import TravellingClock
 from tests.manual_clock import ManualClock
-from tests.redis_server import RedisClock
+from tests.redis_server import RedisClock, TravellingRedisClock
 
 KEEP_RESULTS = 100.0
-ON_REDIS = ("test_d1_resume", "test_d2_identity", "test_d10_values", "test_d11_results")
 
 
 class Place:
@@ -82,7 +82,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "memory":
         return f"memory://{uuid4().hex}"
     if request.param == "bullmq":
-        if request.path.stem not in ON_REDIS:
-            pytest.skip("it sets the clock, or stands between a run and its store")
         return str(request.getfixturevalue("empty_redis").url)
     return f"sqlite:///{tmp_path}/jobs.db?synchronous=normal"
+
+
+@pytest.fixture
+def clock(request: pytest.FixtureRequest, url: str) -> TravellingClock:
+    """For all who share `url`: a test sets it forward by `travel`."""
+    if url.startswith("redis:"):
+        return TravellingRedisClock(request.getfixturevalue("empty_redis"))
+    return TravellingClock()
