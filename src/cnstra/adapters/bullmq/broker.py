@@ -18,7 +18,6 @@ from cnstra.adapters.bullmq.location import Location
 from cnstra.adapters.bullmq.names import candidates, encode_id, queue_prefix
 from cnstra.adapters.bullmq.options import (
     JobOptions,
-    deletes,
     keep_of,
     milliseconds,
     options_for,
@@ -196,7 +195,7 @@ class BullMQBroker:
             "settle", native, token, ending.kind, milliseconds(self._clock),
             ending.value, fields, finish, ending.delay, round(held.duration * 1000),
             self._run_to_settle(delivery), ticket.epoch if ticket else "",
-            ticket.seq if ticket else 0, int(changes), int(ending.is_deleted), ending.told(),
+            ticket.seq if ticket else 0, int(changes), ending.told(),
             RUN_TIME, CANCELLED, CANCELLED_FIELDS, next_options,
         )  # fmt: skip
         verdict = answer[0]
@@ -353,7 +352,7 @@ class BullMQBroker:
         return bool(
             await self._run(
                 "cancel", milliseconds(self._clock), CANCELLED, CANCELLED_FIELDS, options,
-                found[0], int(deletes(keep)),
+                found[0],
             )
         )  # fmt: skip
 

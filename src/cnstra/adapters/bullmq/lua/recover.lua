@@ -1,10 +1,12 @@
--- Put back the jobs whose lease has run out. A stall count of BullMQ's own judges none of them.
+-- Put back the jobs whose lease has run out, and see what became of those that failed. A stall count of BullMQ's own
+-- judges none of them.
 --- ours burying
 --- ours telling
 --- ours urgency
 --- bullmq moveStalledJobsToWait
 local base, now = KEYS[1], ARGV[1]
 local cancelled, cancelled_fields, options = ARGV[2], ARGV[3], ARGV[4]
+sort_copies(base)
 local active = redis.call('LRANGE', base .. 'active', 0, -1)
 local is_stalled = false
 for _, id in ipairs(active) do
@@ -12,7 +14,7 @@ for _, id in ipairs(active) do
     is_stalled = true
     redis.call('SADD', base .. 'stalled', id)
     if redis.call('HEXISTS', base .. id, 'cn:cancel') == 1 then
-      bury(base, id, now, cancelled, cancelled_fields, options, false, false)
+      bury(base, id, now, cancelled, cancelled_fields, options, false)
       redis.call('SREM', base .. 'stalled', id)
       tell(base, 'dead', id, cjson.encode({error = {name = 'JobCancelled', message = cancelled}}))
     end
