@@ -3,9 +3,9 @@
 --- ours burying
 --- ours leasing
 --- ours telling
+--- ours releasing
 --- bullmq moveToDelayed
 --- bullmq retryJob
---- bullmq moveJobFromActiveToWait
 local base = KEYS[1]
 local id, token, kind, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local value, fields, options = ARGV[5], ARGV[6], ARGV[7]
@@ -42,16 +42,7 @@ local function settle_job()
     return answer
   end
   redis.call('HSET', job, unpack(cmsgpack.unpack(fields)))
-  local answer = moveJobFromActiveToWait({
-    base .. 'active', base .. 'wait', base .. 'stalled', base .. 'paused', base .. 'meta', base .. 'limiter',
-    base .. 'prioritized', base .. 'marker', base .. 'events',
-  }, {id, token, job})
-  if answer < 0 then return answer end
-  if redis.call('LREM', base .. 'wait', -1, id) == 1 or redis.call('ZSCORE', base .. 'prioritized', id) then
-    put_back(base, id)
-  end
-  if redis.call('HEXISTS', base .. 'meta', 'paused') == 1 then redis.call('DEL', base .. 'marker') end
-  return 0
+  return give_back(base, id, token)
 end
 
 local function settle_run(known_epoch)
