@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any, cast
 
 from cnstra import CNS, Collateral, Context, Queue, Worker, collateral, neuron
-from cnstra.clock import SystemClock
+from cnstra.clock import SYSTEM_CLOCK, SystemClock
+from cnstra.durable.adapters import adapter_for
 from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
 from cnstra.errors import StoreUnavailable
-from cnstra.jobs.broker import Broker, Capabilities
+from cnstra.jobs.broker import Adapter, Broker, Capabilities
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery, Requeued, Retry, Settlement
 
@@ -39,6 +40,10 @@ class TravellingClock(SystemClock):
 
     def random(self) -> float:
         return self.chance
+
+    def travel(self, duration: float) -> None:
+        """Set it forward; what would have expired by then has."""
+        self.ahead += duration
 
 
 class Broken(RuntimeError):
@@ -154,6 +159,13 @@ async def until(condition: Callable[[], Any], *, every: float = 0.005) -> None:
             if await found if isinstance(found, Awaitable) else found:
                 return
             await asyncio.sleep(every)
+
+
+async def receive(queue: Queue) -> Delivery:
+    """Lease the next job as a worker would."""
+    broker = queue.broker
+    (held,) = await queue.io.call(lambda: broker.receive(1, lease=30.0, wait=0.0, rate=None))
+    return held
 
 
 async def record_of(queue: Queue, job_id: str) -> Any:
@@ -318,6 +330,11 @@ def with_store(queue: Queue, wrap: Callable[[ProgressStore], Any]) -> Any:
     store = wrap(inner)
     around(queue, lambda broker: BrokerAround(broker, store))
     return store
+
+
+def store_at(url: str) -> ProgressStore:
+    """The store that `run_durably` has of a URL, for a test to look at or to wrap."""
+    return cast(Adapter, adapter_for(url)).store(url, SYSTEM_CLOCK)
 
 
 def entries(saved: Saved | None) -> Mapping[str, bytes]:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from tests.durables import TravellingClock
 from tests.manual_clock import ManualClock
 
 SHORTEN_LIVES = """
@@ -42,13 +45,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        program = shutil.which("redis-server")
-        assert program is not None, "these tests need redis-server: apt install redis-server"
-        self.process = subprocess.Popen(
-            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
-             "--unixsocket", str(self.socket), "--save", "", "--daemonize", "no", *self.options],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        self.launch()
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
@@ -57,6 +54,16 @@ class RedisServer:
             except redis.exceptions.ConnectionError:
                 time.sleep(0.01)
         raise TimeoutError("redis-server does not answer")
+
+    def launch(self) -> None:
+        """Start it, and do not wait for it."""
+        program = shutil.which("redis-server")
+        assert program is not None, "these tests need redis-server: apt install redis-server"
+        self.process = subprocess.Popen(
+            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+             "--unixsocket", str(self.socket), "--save", "", "--daemonize", "no", *self.options],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -70,9 +77,14 @@ class RedisServer:
             self.process.wait()
 
     def call(self, *command: Any) -> Any:
-        """One command, as a bystander would send it."""
-        with redis.Redis(port=self.port, password=self.password, decode_responses=True) as client:
+        """One command, as a bystander would send it. It is sent once."""
+        options: dict[str, Any] = {"password": self.password, "retry": Retry(NoBackoff(), 0)}
+        with redis.Redis(port=self.port, decode_responses=True, **options) as client:
             return client.execute_command(*command)
+
+    def age(self, duration: float) -> None:
+        """Let what would have expired in so many seconds expire."""
+        self.call("EVAL", SHORTEN_LIVES, 0, round(duration * 1000))
 
 
 ANSWER_TIME = 0.02
@@ -90,5 +102,17 @@ class RedisClock(ManualClock):
 
     async def advance(self, duration: float) -> None:
         await asyncio.sleep(ANSWER_TIME)
-        self.server.call("EVAL", SHORTEN_LIVES, 0, round(duration * 1000))
+        self.server.age(duration)
         await super().advance(duration)
+
+
+class TravellingRedisClock(TravellingClock):
+    """A clock that takes a Redis along when a test sets it forward."""
+
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__()
+        self.server = server
+
+    def travel(self, duration: float) -> None:
+        self.server.age(duration)
+        super().travel(duration)

@@ -12,17 +12,11 @@ from cnstra.clock import Clock
 from cnstra.durable import adapters
 from cnstra.durable.store import ProgressStore
 from cnstra.jobs.broker import Adapter, Broker
+from tests.durables import TravellingClock
 from tests.manual_clock import ManualClock
-from tests.redis_server import RedisClock
+from tests.redis_server import RedisClock, TravellingRedisClock
 
 KEEP_RESULTS = 100.0
-ON_REDIS = (
-    "test_d1_resume",
-    "test_d2_identity",
-    "test_d10_values",
-    "test_d11_results",
-    "test_former_names",
-)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -103,7 +97,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param in MAIL:
         return f"mail://{uuid4().hex}{MAIL[request.param]}"
     if request.param == "bullmq":
-        if request.path.stem not in ON_REDIS:
-            pytest.skip("it sets the clock, or stands between a run and its store")
         return str(request.getfixturevalue("empty_redis").url)
     return f"sqlite:///{tmp_path}/jobs.db?synchronous=normal"
+
+
+@pytest.fixture
+def clock(request: pytest.FixtureRequest, url: str) -> TravellingClock:
+    """For all who share `url`: a test sets it forward by `travel`."""
+    if url.startswith("redis:"):
+        return TravellingRedisClock(request.getfixturevalue("empty_redis"))
+    return TravellingClock()

@@ -361,6 +361,7 @@ async def test_a_connection_lost_at_any_command_loses_no_job(
     redis_server: RedisServer, name: str, command: str, how: str
 ) -> None:
     """It may run twice what no checkpoint holds, as the lease of a lost answer has to run out."""
+    redis_server.call("SCRIPT", "LOAD", script(command).source)
     async with Proxy(redis_server.port) as proxy, Queue(name, proxy.url) as queue:
         if command == "enqueue":
             setattr(proxy, how, script(command).sha)
@@ -380,6 +381,39 @@ async def test_a_connection_lost_at_any_command_loses_no_job(
         assert (await queue.counts()) == {
             "waiting": 0, "delayed": 0, "active": 0, "completed": 6, "dead": 0,
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("command", ["receive", "settle"])
+async def test_what_was_leased_in_a_lost_answer_is_given_back(
+    redis_server: RedisServer, name: str, command: str, fails: bool
+) -> None:
+    """It waits for no lease to run out, and is no crash: nothing of it has run. Jobs that the
+    worker has heard of are its own, be they leased in the same answer as the one that it settled.
+    """
+    log: list[tuple[str, int]] = []
+
+    async def work(step: str, item: int, ctx: Context[Any]) -> None:
+        log.append((step, item))
+        await asyncio.sleep(0.02 * item)
+        if fails and ctx.attempt == 1 and step == "step1":
+            raise RuntimeError
+
+    async with Proxy(redis_server.port) as proxy, Queue(name, proxy.url) as queue:
+        jobs = [request.create_signal({"id": number}) for number in range(8)]
+        await queue.enqueue_many(jobs, max_attempts=2)
+        redis_server.call("SCRIPT", "LOAD", script(command).source)
+        proxy.swallow = script(command).sha
+
+        await work_until_idle(queue, work, concurrency=3, lease=3600.0, crash_limit=1)
+
+        assert proxy.cuts == 1
+        assert (await queue.counts())["completed"] == 8
+        events = await queue.io.call(lambda: queue.broker.events(0))
+        assert "stalled" not in {event.kind for event in events}
+    times = 2 if fails else 1
+    assert [log.count(("step1", item)) for item in range(8)] == [times] * 8
+    assert [log.count(("step2", item)) for item in range(8)] == [1] * 8
 
 
 async def test_a_connection_that_is_cut_again_and_again(

@@ -209,27 +209,37 @@ async def test_a_rate_is_kept_to_its_period(redis_server: RedisServer, name: str
 # --- 5: delays below a second
 
 
-async def test_a_delay_is_kept_to_the_millisecond(redis_server: RedisServer, name: str) -> None:
-    lags: list[float] = []
-    async with Queue(name, redis_server.url) as queue, ours(queue, three_steps(nothing)):
-        await asyncio.sleep(0.3)
-        for _ in range(3):
-            began = time.time()
-            job = await queue.enqueue(SIGNAL, delay=0.2)
-            await job.result(timeout=PATIENCE)
-            lags.append(await _lag(queue, job.id, began))
-    assert min(lags) >= 0.199
+DELAY, IN_TIME = 0.2, 0.3
+"""Seconds. The stock worker sleeps for whole ones."""
 
+
+async def test_a_delay_is_kept_to_the_millisecond(redis_server: RedisServer, name: str) -> None:
+    """A busy machine makes jobs late, never early: so the stock worker is late in any case, and one
+    of ours is in time sooner or later.
+    """
     stock_lags: list[float] = []
     async with Queue(name + "s", redis_server.url) as queue:
         connection = {"port": redis_server.port, "socket_timeout": None}
         async with stock(name + "s", redis_server.url, done, connection=connection):
             await asyncio.sleep(0.3)
             for _ in range(3):
-                job = await queue.enqueue(SIGNAL, delay=0.2)
+                job = await queue.enqueue(SIGNAL, delay=DELAY)
                 await until(lambda one=job: _completed(one))
                 stock_lags.append(await _lag(queue, job.id))
-    assert min(lags) < min(stock_lags)
+    assert max(stock_lags) > IN_TIME
+
+    lags: list[float] = []
+    async with Queue(name, redis_server.url) as queue, ours(queue, three_steps(nothing)):
+
+        async def another_in_time() -> bool:
+            began = time.time()
+            job = await queue.enqueue(SIGNAL, delay=DELAY)
+            await job.result(timeout=PATIENCE)
+            lags.append(await _lag(queue, job.id, began))
+            return lags[-1] < IN_TIME
+
+        await until(another_in_time)
+    assert min(lags) >= DELAY - 0.001
 
 
 async def _completed(job: Any) -> bool:

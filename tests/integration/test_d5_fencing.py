@@ -18,11 +18,14 @@ from tests.durables import (
     SlowStore,
     StoreAround,
     Story,
+    TravellingClock,
     around,
     drain,
     entry,
     output,
+    receive,
     record_of,
+    store_at,
     until,
     with_store,
     working,
@@ -101,17 +104,20 @@ class Losing(Settling):
         return await super().renew(deliveries, lease)
 
 
-async def test_a_redelivered_finished_run_settles_with_its_stored_result(url: str) -> None:
+async def test_a_redelivered_finished_run_settles_with_its_stored_result(
+    url: str, clock: TravellingClock
+) -> None:
     """The worker died after the result was stored and before the job was acknowledged."""
     story = Story()
-    async with Queue("q", url) as queue:
+    async with Queue("q", url, clock=clock) as queue:
         job = await queue.enqueue(entry.create_signal(7))
-        run = (await record_of(queue, job.id)).run
         store = queue.store
         assert store is not None
-        saved = await queue.io.call(lambda: store.load(run))
-        ticket = Ticket(run, saved.epoch, saved.seq + 1)
+        held = await receive(queue)
+        saved = await queue.io.call(lambda: store.load(held.run))
+        ticket = Ticket(held.run, saved.epoch, saved.seq + 1)
         await queue.io.call(lambda: store.finish(ticket, b'{"results":["stored"]}', None))
+        clock.travel(100.0)
 
         await drain(queue, story.chain())
 
@@ -192,15 +198,15 @@ async def test_a_second_call_of_a_run_alone_takes_it_over(url: str) -> None:
 
 async def _landed(url: str) -> None:
     """Wait until the run's first checkpoint can be seen from another connection."""
-    async with Queue("looking", url) as queue:
-        store = queue.store
-        assert store is not None
+    store = store_at(url)
+    await store.open()
 
-        async def is_there() -> bool:
-            saved = await queue.io.call(lambda: store.peek("one"))
-            return saved is not None and bool(saved.entries)
+    async def is_there() -> bool:
+        saved = await store.peek("one")
+        return saved is not None and bool(saved.entries)
 
-        await until(is_there)
+    await until(is_there)
+    await store.close()
 
 
 async def test_a_worker_reports_a_result_only_once(url: str) -> None:

@@ -11,7 +11,7 @@ from cnstra import CNS, Collateral, Queue, collateral, neuron
 from cnstra.durable.store import Patch, Ticket
 from cnstra.errors import BrokerUnavailable
 from cnstra.jobs.broker import NewJob
-from cnstra.jobs.settlement import Completed, DeadLettered
+from cnstra.jobs.settlement import Completed, DeadLettered, Requeued
 from tests.durables import (
     PATIENCE,
     AbsentStore,
@@ -25,6 +25,7 @@ from tests.durables import (
     later,
     middle,
     output,
+    receive,
     record_of,
     until,
     with_store,
@@ -153,9 +154,8 @@ async def test_progress_that_cannot_be_read_is_dead_lettered_and_kept(
     story = Story()
     async with Queue("q", url) as queue:
         job = await queue.enqueue(entry.create_signal(7), max_attempts=3)
+        await leave(queue, entries)
         good = await queue.enqueue(entry.create_signal(8))
-        record = await record_of(queue, job.id)
-        await save(queue, record.run, entries)
 
         await drain(queue, story.chain())
 
@@ -168,12 +168,15 @@ async def test_progress_that_cannot_be_read_is_dead_lettered_and_kept(
         assert await good.result(timeout=PATIENCE) == {"results": [8]}
 
 
-async def save(queue: Queue, run: str, entries: dict[str, bytes]) -> None:
+async def leave(queue: Queue, entries: dict[str, bytes]) -> None:
+    """Be a worker that writes this of the next job, and gives it back."""
     store = queue.store
     assert store is not None
-    saved = await queue.io.call(lambda: store.load(run))
-    patch = Patch(entries, release=True)
-    await queue.io.call(lambda: store.commit(Ticket(run, saved.epoch, saved.seq + 1), patch))
+    held = await receive(queue)
+    saved = await queue.io.call(lambda: store.load(held.run))
+    first, last = (Ticket(held.run, saved.epoch, saved.seq + number) for number in (1, 2))
+    await queue.io.call(lambda: store.commit(first, Patch(entries)))
+    await queue.io.call(lambda: queue.broker.settle(held, Requeued(None), last))
 
 
 class Point(NamedTuple):

@@ -35,6 +35,7 @@ from tests.durables import (
     middle,
     output,
     record_of,
+    store_at,
     until,
     working,
 )
@@ -135,7 +136,7 @@ async def crash(
             broker.dead = True
             for attempt in list(worker._tasks):
                 attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
-    clock.ahead += 100.0
+    clock.travel(100.0)
 
 
 async def _seen_running(queue: Queue) -> None:
@@ -152,9 +153,9 @@ def marks(progress: Progress) -> dict[str, int]:
 
 @pytest.mark.parametrize("durability", ["behind", "step"])
 async def test_the_activation_that_ran_at_each_death_is_parked_by_name(
-    url: str, durability: Any
+    url: str, clock: TravellingClock, durability: Any
 ) -> None:
-    clock, story = TravellingClock(), Story()
+    story = Story()
     async with Queue("q", url, clock=clock) as queue:
         job = await queue.enqueue(entry.create_signal(7), max_attempts=1)
         for death in range(1, 4):
@@ -180,9 +181,9 @@ async def test_the_activation_that_ran_at_each_death_is_parked_by_name(
         assert story.count("first") == 1
 
 
-async def test_crashes_are_counted_in_a_row(url: str) -> None:
+async def test_crashes_are_counted_in_a_row(url: str, clock: TravellingClock) -> None:
     """An activation that commits takes its count with it: the next starts from nought."""
-    clock, story = TravellingClock(), Story()
+    story = Story()
     async with Queue("q", url, clock=clock) as queue:
         job = await queue.enqueue(entry.create_signal(7))
         for name in ("first", "second", "third"):
@@ -195,12 +196,14 @@ async def test_crashes_are_counted_in_a_row(url: str) -> None:
         assert await job.result(timeout=PATIENCE) == {"results": [7]}
 
 
-async def test_a_neighbour_that_was_not_running_is_not_charged_again(url: str) -> None:
+async def test_a_neighbour_that_was_not_running_is_not_charged_again(
+    url: str, clock: TravellingClock
+) -> None:
     """The first death may have been anybody's; from the second on, it is known who ran.
 
     The neighbour has failed by the time of each death: it is owed, but does not run.
     """
-    clock, story = TravellingClock(), Story()
+    story = Story()
     cns = CNS([story.step("killer", entry, middle), story.step("neighbour", entry, later)])
     story.fails("neighbour", 99)
     options: dict[str, Any] = {"durability": "step", "results": []}
@@ -228,8 +231,10 @@ async def test_a_neighbour_that_was_not_running_is_not_charged_again(url: str) -
         assert "'neighbour'" not in dead.error["message"]
 
 
-async def test_without_a_crash_limit_a_job_is_tried_for_ever(url: str) -> None:
-    clock, story = TravellingClock(), Story()
+async def test_without_a_crash_limit_a_job_is_tried_for_ever(
+    url: str, clock: TravellingClock
+) -> None:
+    story = Story()
     async with Queue("q", url, clock=clock) as queue:
         job = await queue.enqueue(entry.create_signal(7))
         for _ in range(7):
@@ -272,10 +277,9 @@ async def test_a_run_alone_counts_its_crashes_too(url: str) -> None:
                 await super().commit(ticket, patch)
 
     async def call() -> None:
-        async with Queue("other", url) as queue:
-            store = Dying(queue.broker.store)  # type: ignore[arg-type]
-            options: dict[str, Any] = {"key": "k", "results": [output], "crash_limit": 2}
-            await run_durably(story.chain(), entry.create_signal(7), store=store, **options)
+        options: dict[str, Any] = {"key": "k", "results": [output], "crash_limit": 2}
+        store = Dying(store_at(url))
+        await run_durably(story.chain(), entry.create_signal(7), store=store, **options)
 
     for _ in range(2):
         with pytest.raises(StimulationFailed):
@@ -332,11 +336,12 @@ async def test_retry_after_says_when(url: str, asked: Any, pause: float) -> None
     assert not isinstance(settled[0], Requeued)
 
 
-async def test_the_longest_pause_that_was_asked_for_counts(url: str) -> None:
+async def test_the_longest_pause_that_was_asked_for_counts(
+    url: str, clock: TravellingClock
+) -> None:
     def handler(payload: int) -> None:
         raise RetryAfter(payload)
 
-    clock = TravellingClock()
     fan = neuron("fan", {"middle": middle}).dendrite(
         entry, lambda _, axon: [axon.middle.create_signal(one) for one in (30, 90, 60)]
     )
@@ -365,9 +370,11 @@ async def _delayed(queue: Queue, job_id: str) -> bool:
         (lambda failures: 5.0 * failures, [5, 10, 15]),
     ],
 )
-async def test_a_job_waits_as_its_backoff_says(url: str, backoff: Any, pauses: list[float]) -> None:
+async def test_a_job_waits_as_its_backoff_says(
+    url: str, clock: TravellingClock, backoff: Any, pauses: list[float]
+) -> None:
     """By the injected clock, whose chance is one half."""
-    clock, story = TravellingClock(), Story()
+    story = Story()
     story.fails("first", 3)
     waited: list[float] = []
     settled: list[Any] = []
@@ -388,6 +395,6 @@ async def test_a_job_waits_as_its_backoff_says(url: str, backoff: Any, pauses: l
             for attempt in range(3):
                 await until(lambda at=attempt: len(settled) > at)
                 waited.append(settled[attempt].delay)
-                clock.ahead += settled[attempt].delay
+                clock.travel(settled[attempt].delay)
             assert await job.result(timeout=PATIENCE) == {"results": [7]}
     assert waited == pauses

@@ -31,6 +31,7 @@ from tests.durables import (
     entry,
     output,
     record_of,
+    store_at,
     until,
     working,
 )
@@ -134,8 +135,8 @@ async def test_many_are_enqueued_in_one_step(url: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["seconds", "timedelta", "run_at", "datetime"])
-async def test_a_delayed_job_waits_for_its_time(url: str, how: str) -> None:
-    clock, story = TravellingClock(), Story()
+async def test_a_delayed_job_waits_for_its_time(url: str, clock: TravellingClock, how: str) -> None:
+    story = Story()
     options: dict[str, dict[str, Any]] = {
         "seconds": {"delay": 60},
         "timedelta": {"delay": timedelta(minutes=1)},
@@ -149,7 +150,7 @@ async def test_a_delayed_job_waits_for_its_time(url: str, how: str) -> None:
             await soon.result(timeout=PATIENCE)
             record = await record_of(queue, late.id)
             assert (record.state, round(record.run_at - clock.time(), -1)) == ("delayed", 60)
-            clock.ahead += 61
+            clock.travel(61)
             await late.result(timeout=PATIENCE)
 
 
@@ -340,9 +341,9 @@ async def _done(jobs: Sequence[Job]) -> bool:
     return all([await job.state() == "completed" for job in jobs])
 
 
-async def test_a_rate_limit_holds_over_all_workers(url: str) -> None:
+async def test_a_rate_limit_holds_over_all_workers(url: str, clock: TravellingClock) -> None:
     """Three a minute, by the clock that both of them ask; each of them, where none is shared."""
-    clock, story = TravellingClock(), Story()
+    story = Story()
     async with Queue("q", url, clock=clock) as one, Queue("q", url, clock=clock) as two:
         await one.enqueue_many(map(entry.create_signal, range(7)))
         options: dict[str, Any] = {"rate_limit": RateLimit(3, per=60), "concurrency": 5}
@@ -355,7 +356,7 @@ async def test_a_rate_limit_holds_over_all_workers(url: str) -> None:
                 await until(lambda at=due: story.count("only") >= at)
                 await asyncio.sleep(0.1)
                 assert story.count("only") == due
-                clock.ahead += 61
+                clock.travel(61)
 
 
 @pytest.mark.parametrize(
@@ -535,8 +536,7 @@ async def test_a_run_alone_may_be_aborted_and_cancelled(url: str) -> None:
 
 async def test_a_run_alone_takes_several_signals_and_a_store_of_its_callers(url: str) -> None:
     story = Story()
-    queue = Queue("q", url)
-    store = StoreAround(queue.broker.store)  # type: ignore[arg-type]
+    store = StoreAround(store_at(url))
     heard: list[Any] = []
     found = await run_durably(
         single(story),
@@ -549,7 +549,6 @@ async def test_a_run_alone_takes_several_signals_and_a_store_of_its_callers(url:
     )
     assert found == {"results": [1, 2]}
     assert len(heard) == 4
-    await queue.close()
 
 
 async def test_a_run_alone_whose_store_cannot_be_opened_leaves_no_thread(tmp_path: Any) -> None:

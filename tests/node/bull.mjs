@@ -3,7 +3,7 @@
 //   node bull.mjs PORT QUEUE
 //
 // {"ask": "add", "data": {...}, "options": {...}}   {"ask": "job", "id": "1"}   {"ask": "counts"}   {"ask": "events"}
-// {"ask": "retry", "id": "1"}   {"ask": "priorities"}   {"ask": "addMany", "count": 500, "options": {...}}
+// {"ask": "retry", "id": "1"}   {"ask": "remove", "id": "1"}   {"ask": "priorities"}   {"ask": "addMany", "count": 500, "options": {...}}
 
 import { createInterface } from 'node:readline';
 import { Queue, QueueEvents } from 'bullmq';
@@ -35,6 +35,7 @@ const answers = {
   counts: () => queue.getJobCounts(),
   events: async () => events,
   retry: async ({ id }) => (await queue.getJob(id)).retry('failed'),
+  remove: async ({ id }) => (await queue.getJob(id)).remove(),
   result: async ({ id, timeout }) => (await queue.getJob(id)).waitUntilFinished(listener, timeout),
   pause: () => queue.pause(),
   resume: () => queue.resume(),

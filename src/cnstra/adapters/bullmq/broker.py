@@ -18,7 +18,6 @@ from cnstra.adapters.bullmq.location import Location
 from cnstra.adapters.bullmq.names import candidates, encode_id, queue_prefix
 from cnstra.adapters.bullmq.options import (
     JobOptions,
-    deletes,
     keep_of,
     milliseconds,
     options_for,
@@ -94,6 +93,7 @@ class BullMQBroker:
         self._who = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(6).hex()}".encode()
         self._leased = count(1)
         self._checked_at = -inf
+        self._unheard: dict[bytes, float] = {}
         self._unwanted: set[asyncio.Future[Any]] = set()
 
     @property
@@ -192,13 +192,19 @@ class BullMQBroker:
         if ending.kind == "completed":
             next_token = token
         finish = packed(ending.options(held.options.max_attempts, ahead), token)
-        answer = await self._run(
+        settling = self._run(
             "settle", native, token, ending.kind, milliseconds(self._clock),
             ending.value, fields, finish, ending.delay, round(held.duration * 1000),
             self._run_to_settle(delivery), ticket.epoch if ticket else "",
-            ticket.seq if ticket else 0, int(changes), int(ending.is_deleted), ending.told(),
+            ticket.seq if ticket else 0, int(changes), ending.told(),
             RUN_TIME, CANCELLED, CANCELLED_FIELDS, next_options,
         )  # fmt: skip
+        try:
+            answer = await settling
+        except BrokerUnavailable:
+            if ahead is not None and next_token != token:
+                self._is_unheard(next_token, ahead.lease)
+            raise
         verdict = answer[0]
         if verdict == b"fenced":
             found = int(answer[1])
@@ -206,6 +212,8 @@ class BullMQBroker:
         self._forget(delivery)
         if verdict not in (b"done", b"repeated"):
             raise LeaseLost(job_id=delivery.job_id)
+        if verdict == b"repeated" and next_token == token:
+            self._is_unheard(token, 0.0)
         if ahead is None or len(answer) < 2:
             return ()
         deliveries, _, _ = await self._delivered(answer[1:], next_token, ahead.lease)
@@ -222,8 +230,21 @@ class BullMQBroker:
         if now - self._checked_at < every:
             return
         options = encode_args({**CANCEL_OPTIONS, "keepJobs": {"count": -1}})
-        await self._run("recover", milliseconds(self._clock), CANCELLED, CANCELLED_FIELDS, options)
+        unheard, held = list(self._unheard), self._store.leases.values()
+        await self._run(
+            "recover", milliseconds(self._clock), CANCELLED, CANCELLED_FIELDS, options,
+            len(unheard), *unheard, *(lease.native for lease in held if lease.token in unheard),
+        )  # fmt: skip
         self._checked_at = now
+        self._unheard = {token: until for token, until in self._unheard.items() if until > now}
+
+    def _is_unheard(self, token: bytes, duration: float) -> None:
+        """The answer was lost that told what this token leased: whatever it was is given back.
+
+        That is looked for now, and for so many seconds: the request may still be on its way.
+        """
+        self._unheard[token] = self._clock.monotonic() + duration
+        self._checked_at = -inf
 
     def _lease_options(self, ahead: Ahead) -> tuple[bytes, bytes]:
         """A lock token that no other lease has, and what BullMQ's script is told of the lease."""
@@ -247,7 +268,11 @@ class BullMQBroker:
     async def _take_with(
         self, token: bytes, options: bytes, limit: int, lease: float
     ) -> tuple[list[Delivery], float, bool]:
-        found = await self._run("receive", milliseconds(self._clock), options, limit)
+        try:
+            found = await self._run("receive", milliseconds(self._clock), options, limit)
+        except BrokerUnavailable:
+            self._is_unheard(token, lease)
+            raise
         return await self._delivered(found, token, lease)
 
     async def _give_back(self, taking: asyncio.Future[tuple[list[Delivery], float, bool]]) -> None:
@@ -353,7 +378,7 @@ class BullMQBroker:
         return bool(
             await self._run(
                 "cancel", milliseconds(self._clock), CANCELLED, CANCELLED_FIELDS, options,
-                found[0], int(deletes(keep)),
+                found[0],
             )
         )  # fmt: skip
 

@@ -16,6 +16,11 @@ TURNED_AWAY = (
 """Errors of a server that can serve nobody just now, or not us. Nothing of the command was done."""
 
 
+GONE_ELSEWHERE = ("READONLY", "MASTERDOWN")
+"""Errors of a server that has been made a replica: whoever asks the same name anew may get another.
+"""
+
+
 class Unreachable(Exception):
     """Redis cannot serve us just now."""
 
@@ -64,6 +69,8 @@ class Client:
             raise Unreachable(str(error)) from error
         except Refused as error:
             if str(error).startswith(TURNED_AWAY):
+                if str(error).startswith(GONE_ELSEWHERE):
+                    connection.close(str(error))
                 raise Unreachable(str(error)) from error
             raise
 

@@ -126,11 +126,6 @@ def keep_of(found: bool | float | dict[str, Any] | None) -> dict[str, Any]:
     return {"count": 0 if found is True else int(found)}
 
 
-def deletes(keep: Mapping[str, Any]) -> bool:
-    """Whether BullMQ would delete the job in the moment in which it is over."""
-    return keep.get("count") == 0 or keep.get("age") == 0
-
-
 def milliseconds(clock: Clock) -> int:
     """The time, as BullMQ writes it."""
     return round(clock.time() * 1000)

@@ -64,14 +64,14 @@ class RunStore:
 
         A checkpoint descends from the progress that the job carried then. Whoever has written
         another one since (a Node worker) held the job later than we did: what that says is what
-        has been done.
+        has been done. A stored result is final, whoever wrote what.
         """
         found = await self._load(run, floor, must_exist=True)
         if not found:
             return None
         epoch, _, fields = found
         flat = _as_mapping(fields)
-        if flat.get(b"p") != origin:
+        if b"x" not in flat and flat.get(b"p") != origin:
             # Its numbers go on, or a write of ours would pass for the repeat of an older one.
             return Saved(epoch=epoch, seq=int(flat.get(b"s", b"0")), held=held)
         return saved_of(fields, epoch, held=held)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from cnstra.adapters.bullmq.options import JobOptions, deletes, keep_of
+from cnstra.adapters.bullmq.options import JobOptions, keep_of
 from cnstra.adapters.bullmq.wire import Fields, encode_args, headline, stacks_after
 from cnstra.engine.payloads import decode_json, encode_json
 from cnstra.errors import JobCancelled
@@ -40,11 +40,6 @@ class Ending:
     fields: list[Any] = field(default_factory=list[Any])
     keep: dict[str, Any] = field(default_factory=dict[str, Any])
     detail: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    @property
-    def is_deleted(self) -> bool:
-        """Whether BullMQ would delete a job that fails so."""
-        return self.kind != "completed" and deletes(self.keep)
 
     def fields_for(self, delivery: Delivery, token: bytes) -> tuple[bytes, bool]:
         """The packed changes of the job's hash, and whether its progress is among them.

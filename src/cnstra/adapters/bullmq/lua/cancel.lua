@@ -3,7 +3,7 @@
 --- ours telling
 --- ours looking
 local base, now = KEYS[1], ARGV[1]
-local reason, fields, options, id, is_deleted = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '1'
+local reason, fields, options, id = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local job = base .. id
 if redis.call('EXISTS', job) == 0 then return 0 end
 local state = state_of(base, id, tonumber(now))
@@ -16,6 +16,6 @@ if removed == 0 then
 end
 if removed == 0 then return 1 end
 redis.call('LPUSH', base .. 'active', id)
-bury(base, id, now, reason, fields, options, is_deleted, false)
+bury(base, id, now, reason, fields, options, false)
 tell(base, 'dead', id, cjson.encode({error = {name = 'JobCancelled', message = reason}}))
 return 1

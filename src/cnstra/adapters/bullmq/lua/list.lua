@@ -1,4 +1,5 @@
 -- Jobs of some states, newest first. Of a long queue only the ends that can hold the page are sorted.
+--- ours copies
 --- ours looking
 local base, now, shown_after = KEYS[1], tonumber(ARGV[1]), ARGV[2]
 local offset, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -12,7 +13,7 @@ local function add(ids, letters)
   for _, id in ipairs(ids) do
     local key = base .. (letters and 'cnstra:dead:' or '') .. id
     local age = redis.call('HMGET', key, 'timestamp', 'cn:seq')
-    if age[1] then found[#found + 1] = {id, tonumber(age[1]) or 0, tonumber(age[2]) or 0} end
+    if age[1] then found[#found + 1] = {id, tonumber(age[1]) or 0, tonumber(age[2]) or 0, letters} end
   end
 end
 
@@ -31,6 +32,7 @@ if wanted.completed then
   add(redis.call('ZREVRANGEBYSCORE', base .. 'completed', '+inf', '(' .. shown_after, 'LIMIT', 0, reach + 1))
 end
 if wanted.dead then
+  sort_copies(base)
   add(redis.call('ZREVRANGE', base .. 'failed', 0, reach))
   add(redis.call('ZREVRANGE', base .. 'cnstra:dead', 0, reach), true)
 end
@@ -41,6 +43,7 @@ table.sort(found, function(one, other)
 end)
 local page = {}
 for place = offset + 1, math.min(offset + limit, #found) do
-  page[#page + 1] = shown(base, found[place][1], now)
+  local id, is_letter = found[place][1], found[place][4]
+  page[#page + 1] = is_letter and letter(base, id) or shown(base, id, now)
 end
 return page

@@ -12,6 +12,11 @@ local function state_of(base, id, now)
   return redis.call('LPOS', base .. 'active', id) and 'active' or 'waiting'
 end
 
+local function letter(base, id)
+  local fields = redis.call('HGETALL', base .. 'cnstra:dead:' .. id)
+  return #fields > 0 and {id, 'dead', 0, fields}
+end
+
 -- Id, state, when it is due, and all its fields.
 local function shown(base, id, now)
   local fields = redis.call('HGETALL', base .. id)
@@ -19,7 +24,5 @@ local function shown(base, id, now)
     local state, due = state_of(base, id, now)
     return {id, state, due or 0, fields}
   end
-  fields = redis.call('HGETALL', base .. 'cnstra:dead:' .. id)
-  if #fields > 0 then return {id, 'dead', 0, fields} end
-  return false
+  return letter(base, id)
 end

@@ -1,4 +1,5 @@
 -- Put a dead job back with all its attempts. It keeps its progress, without the crashes counted there.
+--- ours copies
 --- bullmq reprocessJob
 local base, id, run, progress = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local job, letter = base .. id, base .. 'cnstra:dead:' .. id
@@ -12,6 +13,7 @@ local answer = reprocessJob({
   base .. 'prioritized', base .. 'pc',
 }, {id, 'LPUSH', 'failedReason', 'failed', '1', '0'})
 if answer ~= 1 then return 0 end
+forget_copy(base, id)
 redis.call('HDEL', job, 'cn:cancel', 'cn:error', 'cn:end', 'pb', 'stc', 'defa')
 if redis.call('EXISTS', run) == 1 then
   for _, entry in ipairs(redis.call('HKEYS', run)) do

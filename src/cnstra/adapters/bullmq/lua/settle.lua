@@ -3,17 +3,17 @@
 --- ours burying
 --- ours leasing
 --- ours telling
+--- ours releasing
 --- bullmq moveToDelayed
 --- bullmq retryJob
---- bullmq moveJobFromActiveToWait
 local base = KEYS[1]
 local id, token, kind, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local value, fields, options = ARGV[5], ARGV[6], ARGV[7]
 local delay, lease_time = tonumber(ARGV[8]), ARGV[9]
 local run, epoch, seq, replaces_run = ARGV[10], ARGV[11], tonumber(ARGV[12]), ARGV[13] == '1'
-local is_deleted, detail, run_time = ARGV[14] == '1', ARGV[15], ARGV[16]
-local cancelled, cancelled_fields = ARGV[17], ARGV[18]
-local next_options = ARGV[19]
+local detail, run_time = ARGV[14], ARGV[15]
+local cancelled, cancelled_fields = ARGV[16], ARGV[17]
+local next_options = ARGV[18]
 local job = base .. id
 
 local function settle_job()
@@ -21,9 +21,9 @@ local function settle_job()
     if next_options ~= '' then promote_urgent(base, now) end
     return finish(base, id, now, 'returnvalue', value, 'completed', fields, options, next_options ~= '')
   elseif kind == 'failed' then
-    return bury(base, id, now, value, fields, options, is_deleted, true)
+    return bury(base, id, now, value, fields, options, true)
   elseif redis.call('HEXISTS', job, 'cn:cancel') == 1 then
-    return bury(base, id, now, cancelled, cancelled_fields, options, is_deleted, false)
+    return bury(base, id, now, cancelled, cancelled_fields, options, false)
   elseif delay > 0 then
     local skips = kind == 'requeued' and '1' or '0'
     return moveToDelayed({
@@ -42,16 +42,7 @@ local function settle_job()
     return answer
   end
   redis.call('HSET', job, unpack(cmsgpack.unpack(fields)))
-  local answer = moveJobFromActiveToWait({
-    base .. 'active', base .. 'wait', base .. 'stalled', base .. 'paused', base .. 'meta', base .. 'limiter',
-    base .. 'prioritized', base .. 'marker', base .. 'events',
-  }, {id, token, job})
-  if answer < 0 then return answer end
-  if redis.call('LREM', base .. 'wait', -1, id) == 1 or redis.call('ZSCORE', base .. 'prioritized', id) then
-    put_back(base, id)
-  end
-  if redis.call('HEXISTS', base .. 'meta', 'paused') == 1 then redis.call('DEL', base .. 'marker') end
-  return 0
+  return give_back(base, id, token)
 end
 
 local function settle_run(known_epoch)
@@ -105,7 +96,7 @@ local following = type(answer) == 'table' and answer
 if not following and answer ~= 0 then return {'refused', answer} end
 if run ~= '' then settle_run(known[1]) end
 if was_cancelled then
-  if not is_deleted then redis.call('HSET', job, 'cn:end', token .. ' ' .. kind) end
+  if redis.call('EXISTS', job) == 1 then redis.call('HSET', job, 'cn:end', token .. ' ' .. kind) end
   tell(base, 'dead', id, cjson.encode({error = {name = 'JobCancelled', message = cancelled}}))
 elseif kind ~= 'completed' then
   tell(base, kind == 'failed' and 'dead' or kind, id, detail)
