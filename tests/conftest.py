@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.postgres_server import STANDARD, PostgresServer, answers
 from tests.redis_server import RedisServer
 
 # Each run explores anew and prints a blob that replays what it found; a busy machine is no failure.
@@ -23,3 +24,15 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def empty_redis(redis_server: RedisServer) -> RedisServer:
     redis_server.call("FLUSHALL")
     return redis_server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server on the standard port, or one of our own where none answers."""
+    if answers(STANDARD):
+        yield STANDARD
+        return
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server.url
+    server.stop()

@@ -27,9 +27,21 @@ output = collateral("output", int)
 class TravellingClock(SystemClock):
     """The machine's clock, which a test may set forward for all who ask it for the time."""
 
+    follow: Callable[[float], None] = staticmethod(lambda ahead: None)
+    """Tells a server that keeps the time itself."""
+
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self._ahead = 0.0
         self.chance = 0.5
+
+    @property
+    def ahead(self) -> float:
+        return self._ahead
+
+    @ahead.setter
+    def ahead(self, seconds: float) -> None:
+        self._ahead = seconds
+        self.follow(seconds)
 
     def time(self) -> float:
         return super().time() + self.ahead

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +10,9 @@ import pytest
 from cnstra.clock import Clock
 from cnstra.durable.store import ProgressStore
 from cnstra.jobs.broker import Adapter, Broker
+from tests.durables import TravellingClock
 from tests.manual_clock import ManualClock
+from tests.postgres_server import follower, new_schema, standing_clock
 from tests.redis_server import RedisClock
 
 KEEP_RESULTS = 100.0
@@ -62,23 +64,36 @@ async def sqlite_file(tmp_path: Path) -> AsyncIterator[Place]:
     await place.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq"])
+@pytest.fixture
+def postgres_schema(postgres_url: str) -> Iterator[str]:
+    with new_schema(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     urls: dict[str, Callable[[], str]] = {
         "memory": lambda: f"memory://{uuid4().hex}",
         "sqlite": lambda: f"sqlite:///{tmp_path}/jobs.db?synchronous=normal",
         "bullmq": lambda: request.getfixturevalue("empty_redis").url,
+        "postgres": lambda: request.getfixturevalue("postgres_schema"),
     }
     place = Place(request.param, urls[request.param]())
     if request.param == "bullmq":
         place.clock = RedisClock(request.getfixturevalue("empty_redis"))
+    if request.param == "postgres":
+        place.clock = await standing_clock(place.url)
     yield place
     await place.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Of a queue that no other test uses."""
+    if request.param == "postgres":
+        schema = str(request.getfixturevalue("postgres_schema"))
+        monkeypatch.setattr(TravellingClock, "follow", staticmethod(follower(schema)))
+        return schema
     if request.param == "memory":
         return f"memory://{uuid4().hex}"
     if request.param == "bullmq":

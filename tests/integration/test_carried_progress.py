@@ -77,9 +77,9 @@ LEFT_IN_THE_NEWER_SHAPE = {
 }
 
 
-async def resume(url: str, data: bytes, progress: Any) -> tuple[SeedFlow, str]:
+async def resume(url: str, data: bytes, progress: Any, name: str = "q") -> tuple[SeedFlow, str]:
     flow = SeedFlow()
-    async with Queue("q", url) as queue:
+    async with Queue(name, url) as queue:
         broker: CarryingBroker = around(queue, CarryingBroker)
         await queue.open()
         await queue.io.call(lambda: broker.inner.enqueue([NewJob("j", data, "run of j")]))
@@ -112,7 +112,7 @@ async def test_a_job_of_the_newer_shape_is_resumed(url: str) -> None:
 async def test_a_progress_that_is_none_begins_the_job(url: str) -> None:
     data = encode_json({"collateralName": "input", "payload": {"id": 100}})
     for number, progress in enumerate((None, 0, 50, "half", {"percent": 5}, {"failedTasks": []})):
-        flow, state = await resume(f"{url.partition('?')[0]}{number}", data, progress)
+        flow, state = await resume(url, data, progress, f"q{number}")
         assert state == "completed"
         assert [name for name, *_ in flow.log] == ["step1", "step2", "step3"]
 

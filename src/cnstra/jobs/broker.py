@@ -33,6 +33,8 @@ class Capabilities:
     priorities: jobs of a larger priority run first.
     carries_progress: the job itself carries the wire form of the progress between attempts.
     longest_lease: seconds after which a lease ends, renewed or not; `None`: it never does.
+    transactional_enqueue: jobs may be added inside a transaction of the caller's: the broker is a
+        `TransactionalBroker`.
     """
 
     atomic_settlement: bool
@@ -41,6 +43,7 @@ class Capabilities:
     priorities: bool
     carries_progress: bool = False
     longest_lease: float | None = None
+    transactional_enqueue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +238,16 @@ class Broker(Protocol):
         ...
 
 
+class TransactionalBroker(Broker, Protocol):
+    """A broker in the database in which its callers keep their own data."""
+
+    async def enqueue_within(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[bool]:
+        """As `enqueue`, in the transaction that `connection` has open: the jobs are there once the
+        caller commits it. Called on the event loop of the caller.
+        """
+        ...
+
+
 class Adapter(Protocol):
     """What an entry point of the group `cnstra.adapters` names: a module with these functions."""
 
@@ -247,4 +260,16 @@ class Adapter(Protocol):
 
     def store(self, url: str, clock: Clock) -> ProgressStore:
         """The store at `url`. Raises `StoreError` where the adapter brings none."""
+        ...
+
+
+class MigratingAdapter(Adapter, Protocol):
+    """An adapter whose tables change from version to version."""
+
+    async def migrate(self, url: str) -> Sequence[int]:
+        """Bring the tables at `url` up to date; the versions that they went through."""
+        ...
+
+    def migration(self, url: str) -> str:
+        """What `migrate` does where there is nothing yet, for people to carry out themselves."""
         ...

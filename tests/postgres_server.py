@@ -1,0 +1,175 @@
+"""Postgres for tests: a schema of its own for each, and servers that tests may harm."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+from cnstra.adapters import postgres
+from tests.manual_clock import EPOCH, ManualClock
+from tests.redis_server import free_port
+
+STANDARD = os.environ.get("CNSTRA_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
+ANSWER_TIME = 0.02
+SET_TIME = (
+    "CREATE OR REPLACE FUNCTION {}.the_time() RETURNS float8 LANGUAGE sql VOLATILE AS $$ {} $$"
+)
+RUNNING_TIME = "SELECT extract(epoch FROM clock_timestamp())::float8 + {!r}::float8"
+
+
+def answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    program = str(found[-1]) if found else shutil.which("initdb")
+    assert program is not None, "these tests need a Postgres server: apt install postgresql"
+    return Path(program).parent
+
+
+class PostgresServer:
+    """A server on a port of its own, with its data in a new folder; not root's, who may not."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.port = free_port()
+        self.folder = folder / f"postgres-{self.port}"
+        self.folder.mkdir()
+        self.log = folder / f"postgres-{self.port}.log"
+        self.settings = {
+            "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+            "fsync": "off", "max_connections": 60, **settings,
+        }  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+        self.user = self._unprivileged()
+        if self.user is not None:
+            self._let_in(self.user)
+        self._run("initdb", "--auth=trust", "--username=root", "--no-sync", "-D", str(self.folder))
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://root@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        settings = [f"--{name}={value}" for name, value in self.settings.items()]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [binaries() / "postgres", "-D", str(self.folder), *settings],
+                stdout=log, stderr=log, user=self.user, cwd="/",
+            )  # fmt: skip
+        self._run(
+            "pg_isready", "-q", "-t", "20", "-h", "127.0.0.1", "-p", str(self.port), tries=200
+        )
+
+    def kill(self) -> None:
+        """End it as a crash does, its children too."""
+        self._end("immediate")
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self._end("fast")
+
+    def call(self, statement: str) -> list[tuple[Any, ...]]:
+        return call(self.url, statement)
+
+    def _end(self, mode: str) -> None:
+        assert self.process is not None
+        self._run("pg_ctl", "stop", "-m", mode, "-D", str(self.folder))
+        self.process.wait(20)
+
+    def _run(self, program: str, *arguments: str, tries: int = 1) -> None:
+        for _ in range(tries):
+            done = subprocess.run(
+                [binaries() / program, *arguments],
+                user=self.user, cwd="/", capture_output=True, timeout=60,
+            )  # fmt: skip
+            if done.returncode == 0:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{program}: {done.stderr.decode()}")
+
+    def _unprivileged(self) -> str | None:
+        if os.getuid() != 0:
+            return None
+        known = {one.pw_name for one in pwd.getpwall()}
+        return "postgres" if "postgres" in known else "nobody"
+
+    def _let_in(self, user: str) -> None:
+        shutil.chown(self.folder, user)
+        for folder in self.folder.parents:
+            if folder.stat().st_uid == os.getuid() and folder != Path("/tmp"):
+                with suppress(PermissionError):
+                    folder.chmod(folder.stat().st_mode | 0o111)
+
+
+def call(url: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """One statement, as a bystander would send it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement, parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def new_schema(server: str) -> Generator[str, None, None]:
+    """The URL of a schema that nobody else uses, and that is dropped in the end."""
+    schema = f"t_{uuid4().hex}"
+    try:
+        yield f"{server}?schema={schema}"
+    finally:
+        call(server, f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+def schema_of(url: str) -> tuple[str, str]:
+    """The URL of the server, and the schema."""
+    server, _, schema = url.partition("?schema=")
+    return server, schema
+
+
+class PostgresClock(ManualClock):
+    """A manual clock that a schema goes by too.
+
+    What is in flight has a moment to land first, as it would have in all the time that passes here.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.server, self.schema = schema_of(url)
+        self._set(EPOCH)
+
+    async def advance(self, duration: float) -> None:
+        await asyncio.sleep(ANSWER_TIME)
+        self._set(EPOCH + self.elapsed + duration)
+        await super().advance(duration)
+        await asyncio.sleep(ANSWER_TIME)
+
+    def _set(self, time: float) -> None:
+        call(self.server, SET_TIME.format(self.schema, f"SELECT {time!r}::float8"))
+
+
+async def standing_clock(url: str) -> PostgresClock:
+    """A manual clock for a schema, which is made first."""
+    await postgres.migrate(url)
+    return PostgresClock(url)
+
+
+def follower(url: str) -> Callable[[float], None]:
+    """Sets the clock of a schema ahead of the machine's, by so many seconds."""
+    server, schema = schema_of(url)
+
+    def follow(ahead: float) -> None:
+        call(server, SET_TIME.format(schema, RUNNING_TIME.format(ahead)))
+
+    return follow
