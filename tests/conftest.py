@@ -27,12 +27,12 @@ def empty_redis(redis_server: RedisServer) -> RedisServer:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """The server on the standard port, or one of our own where none answers."""
     if answers(STANDARD):
         yield STANDARD
         return
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server = PostgresServer()
     server.start()
     yield server.url
     server.stop()

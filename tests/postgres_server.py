@@ -5,9 +5,10 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -42,13 +43,13 @@ def binaries() -> Path:
 
 
 class PostgresServer:
-    """A server on a port of its own, with its data in a new folder; not root's, who may not."""
+    """A server on a port of its own, with its data in a new folder, run by somebody who is not
+    root. The folder goes with the last stop.
+    """
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, **settings: object) -> None:
         self.port = free_port()
-        self.folder = folder / f"postgres-{self.port}"
-        self.folder.mkdir()
-        self.log = folder / f"postgres-{self.port}.log"
+        self.folder = Path(tempfile.mkdtemp(prefix="cnstra-postgres-"))
         self.settings = {
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
             "fsync": "off", "max_connections": 60, **settings,
@@ -56,7 +57,7 @@ class PostgresServer:
         self.process: subprocess.Popen[bytes] | None = None
         self.user = self._unprivileged()
         if self.user is not None:
-            self._let_in(self.user)
+            shutil.chown(self.folder, self.user)
         self._run("initdb", "--auth=trust", "--username=root", "--no-sync", "-D", str(self.folder))
 
     @property
@@ -65,11 +66,10 @@ class PostgresServer:
 
     def start(self) -> None:
         settings = [f"--{name}={value}" for name, value in self.settings.items()]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [binaries() / "postgres", "-D", str(self.folder), *settings],
-                stdout=log, stderr=log, user=self.user, cwd="/",
-            )  # fmt: skip
+        self.process = subprocess.Popen(
+            [binaries() / "postgres", "-D", str(self.folder), *settings],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=self.user, cwd="/",
+        )  # fmt: skip
         self._run(
             "pg_isready", "-q", "-t", "20", "-h", "127.0.0.1", "-p", str(self.port), tries=200
         )
@@ -79,8 +79,10 @@ class PostgresServer:
         self._end("immediate")
 
     def stop(self) -> None:
+        """End it, and leave nothing behind."""
         if self.process is not None and self.process.poll() is None:
             self._end("fast")
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def call(self, statement: str) -> list[tuple[Any, ...]]:
         return call(self.url, statement)
@@ -106,13 +108,6 @@ class PostgresServer:
             return None
         known = {one.pw_name for one in pwd.getpwall()}
         return "postgres" if "postgres" in known else "nobody"
-
-    def _let_in(self, user: str) -> None:
-        shutil.chown(self.folder, user)
-        for folder in self.folder.parents:
-            if folder.stat().st_uid == os.getuid() and folder != Path("/tmp"):
-                with suppress(PermissionError):
-                    folder.chmod(folder.stat().st_mode | 0o111)
 
 
 def call(url: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:

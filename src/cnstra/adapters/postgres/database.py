@@ -37,7 +37,11 @@ class Database:
         async with self._opening:
             if not self._users:
                 self._pool = Pool(self.location)
-                await self.reached(_migrated(self._pool, self.location), unavailable)
+                try:
+                    await self.reached(_migrated(self._pool, self.location), unavailable)
+                except BaseException:
+                    await self._pool.close()
+                    raise
             self._users += 1
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ _WHOSE = "pass a psycopg.AsyncConnection, or a psycopg.Connection, that is open"
 _WHERE = "it sees no such queue: connect it to the queue's database, as a role that may use it"
 _NOT_THERE = (
     psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
     psycopg.errors.InvalidSchemaName,
     psycopg.errors.InsufficientPrivilege,
     psycopg.errors.NotNullViolation,

@@ -98,7 +98,7 @@ $$;
 -- Put back what was leased under these tokens for a caller who never heard of it.
 CREATE FUNCTION :"schema".give_back(the_queue int, tokens text[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off
+SET jit = off SET enable_seqscan = off
 AS $$
 DECLARE
     released_runs text[];
@@ -154,7 +154,7 @@ RETURNS TABLE (
     run_seq bigint, held boolean, result bytea, keys text[], "values" bytea[]
 )
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -251,7 +251,7 @@ $$;
 CREATE FUNCTION :"schema".renew(the_queue int, ids text[], tokens text[], lease float8)
 RETURNS TABLE (kept boolean, cancelled boolean)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE

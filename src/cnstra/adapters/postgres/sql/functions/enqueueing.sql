@@ -6,7 +6,7 @@ CREATE FUNCTION :"schema".enqueue(
 )
 RETURNS SETOF text
 LANGUAGE plpgsql
-SET enable_seqscan = off SET lock_timeout = '3s'
+SET jit = off SET enable_seqscan = off SET lock_timeout = '3s'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,7 +1,7 @@
 -- The channel on which a queue tells that something happened to it.
 CREATE FUNCTION :"schema".channel_of(the_queue int) RETURNS text
 LANGUAGE sql IMMUTABLE
-AS $$ SELECT 'cnstra_' || md5(':"schema"') || '_' || the_queue $$;
+AS $$ SELECT 'c:' || trim('"' FROM ':"schema"') || ':' || the_queue $$;
 
 CREATE FUNCTION :"schema".event_lock() RETURNS int
 LANGUAGE sql IMMUTABLE

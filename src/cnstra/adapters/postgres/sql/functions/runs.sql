@@ -5,7 +5,7 @@ RETURNS TABLE (
     run text, epoch bigint, seq bigint, held boolean, result bytea, keys text[], "values" bytea[]
 )
 LANGUAGE plpgsql
-SET enable_seqscan = off
+SET jit = off SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -63,7 +63,7 @@ CREATE FUNCTION :"schema".commit_runs(
 )
 RETURNS TABLE (applied boolean, epoch bigint, seq bigint)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -126,7 +126,7 @@ $$;
 
 CREATE FUNCTION :"schema".forget_runs(forgotten text[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off
+SET jit = off SET enable_seqscan = off
 AS $$
 BEGIN
     DELETE FROM :"schema".runs WHERE run = ANY (forgotten);

@@ -7,7 +7,7 @@ CREATE FUNCTION :"schema".settle(
     wants boolean[], OUT verdicts bigint[], OUT free int
 )
 LANGUAGE plpgsql
-SET enable_seqscan = off
+SET jit = off SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
