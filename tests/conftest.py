@@ -6,6 +6,8 @@ from hypothesis import settings
 from tests.postgres_server import STANDARD, PostgresServer, answers
 from tests.redis_server import RedisServer
 
+pytest.register_assert_rewrite("cnstra.testing.conformance")
+
 # Each run explores anew and prints a blob that replays what it found; a busy machine is no failure.
 settings.register_profile("ci", derandomize=False, print_blob=True, deadline=None)
 settings.load_profile("ci")

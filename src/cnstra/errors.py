@@ -37,6 +37,11 @@ class DuplicateName(DefinitionError):
     """Two {kind}s are named {name!r}: give one of them another name, as names are what is saved."""
 
 
+class FormerNameTaken(DefinitionError):
+    """The {kind} {name!r} was called {former!r}, it says, but so is or was the {kind} {other!r}:
+    a saved task of that name could be either's. Take the name out of one of them."""
+
+
 class DuplicateDendrite(DefinitionError):
     """Neuron {neuron!r} has two dendrites on collateral {collateral!r}: join them in one."""
 
@@ -74,7 +79,8 @@ class UnknownCollateral(CnstraError):
 
 class UnknownNeuron(CnstraError):
     """Neuron {neuron!r} with a dendrite on {collateral!r} is not in this network: it was removed or
-    renamed since the task was saved. Bring it back, or drop the task."""
+    renamed since the task was saved. Bring it back, or say in former_names=... of the one that has
+    taken its place that it was called so, and redrive the job."""
 
 
 class NotOnAxon(CnstraError):
@@ -267,6 +273,15 @@ class UnboundedHandler(JobError):
     """Neuron {neuron!r} may run longer than the {limit:g} s for which this broker leases a job, and
     without a store its work would be lost then: give it a max_duration below that, or the queue a
     store."""
+
+
+class MessageTooLarge(JobError):
+    """Job {job_id!r} takes {size} bytes, and a message of {broker} holds {limit}: give the queue a
+    store, Queue(name, url, store=...), or put the large part elsewhere and send where it is."""
+
+
+class Unsupported(JobError):
+    """{broker} does not support {what}: {remedy}."""
 
 
 class QueueClosed(JobError, RuntimeError):

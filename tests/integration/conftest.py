@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -8,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from cnstra.clock import Clock
+from cnstra.durable import adapters
 from cnstra.durable.store import ProgressStore
 from cnstra.jobs.broker import Adapter, Broker
 from tests.durables import TravellingClock
@@ -16,7 +18,20 @@ from tests.postgres_server import follower, new_schema, standing_clock
 from tests.redis_server import RedisClock
 
 KEEP_RESULTS = 100.0
-ON_REDIS = ("test_d1_resume", "test_d2_identity", "test_d10_values", "test_d11_results")
+ON_REDIS = (
+    "test_d1_resume",
+    "test_d2_identity",
+    "test_d10_values",
+    "test_d11_results",
+    "test_former_names",
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def mail_adapter() -> None:
+    """Have `mail://` found as an installed adapter is."""
+    installed = adapters._installed()  # pyright: ignore[reportPrivateUsage]
+    installed["mail"] = EntryPoint("mail", "tests.mail", adapters.GROUP)
 
 
 class Place:
@@ -87,7 +102,11 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await place.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])
+MAIL = {"mail": "", "copies": "?put_back=no&delay=1.5"}
+"""Brokers of messages: one that can give a message back for a while, one that must send a copy."""
+
+
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres", *MAIL])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Of a queue that no other test uses."""
     if request.param == "postgres":
@@ -96,6 +115,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         return schema
     if request.param == "memory":
         return f"memory://{uuid4().hex}"
+    if request.param in MAIL:
+        return f"mail://{uuid4().hex}{MAIL[request.param]}"
     if request.param == "bullmq":
         if request.path.stem not in ON_REDIS:
             pytest.skip("it sets the clock, or stands between a run and its store")

@@ -1,6 +1,7 @@
 """D8: leases that cannot be renewed for ever."""
 
 import asyncio
+import time
 import uuid
 
 import pytest
@@ -42,6 +43,44 @@ async def test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activati
     assert record.attempts_made == 0, "parking uses up no attempt"
     assert "requeued" in kinds
     assert "stalled" not in kinds, "no lease was left to run out"
+
+
+@pytest.mark.parametrize("how", ["put_back=yes", "put_back=no&delay=1"])
+@pytest.mark.parametrize("blocks", [False, True])
+async def test_a_handler_longer_than_its_lease_can_be_is_handed_over(how: str, blocks: bool):
+    """Given messages that are taken away after a second, a handler of two runs once, to its end,
+    while another worker stands by."""
+    starts: list[str] = []
+    slow = neuron("slow", {"step": step})
+    after = neuron("after", {"done": done})
+
+    @slow.dendrite(request)
+    async def sleep(left, axon):
+        starts.append("slow")
+        if blocks:
+            time.sleep(2.2)
+        else:
+            await asyncio.sleep(2.2)
+        return axon.step.create_signal(left)
+
+    @after.dendrite(step)
+    def end(left, axon):
+        starts.append("after")
+        return axon.done.create_signal(left)
+
+    name = f"mail://{uuid.uuid4()}?longest_lease=1&{how}"
+    async with Queue("q", name) as queue, Queue("q", name) as other:
+        job = await queue.enqueue(request.create_signal(7))
+        worker = Worker(queue, CNS([slow, after]), results=[done], lease=0.6, crash_limit=1)
+        second = asyncio.to_thread(_work_on, other, CNS([slow, after]))
+        await asyncio.gather(worker.run(until_idle=True), second)
+        assert await job.result(timeout=5) == {"results": [7]}
+        assert (await queue.counts())["dead"] == 0
+    assert starts == ["slow", "after"]
+
+
+def _work_on(queue: Queue, cns: CNS) -> None:
+    asyncio.run(Worker(queue, cns, results=[done], lease=0.6, crash_limit=1).run(until_idle=True))
 
 
 async def test_a_lease_is_not_renewed_beyond_its_end():

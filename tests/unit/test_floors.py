@@ -24,7 +24,16 @@ FLOORS: Mapping[str, set[str]] = {
     "adapters": FOUNDATION | {"engine", "durable", "jobs"},
 }
 FRONT_DOOR = FOUNDATION | {"engine", "durable", "jobs"}
-PEOPLE = {"__main__", "cli", "dashboard", "demo", "history", "telemetry", "testing"}
+PEOPLE = {
+    "__main__",
+    "cli",
+    "cnstra_pytest",
+    "dashboard",
+    "demo",
+    "history",
+    "telemetry",
+    "testing",
+}
 CORE_DEPENDENCIES = {"msgspec"}
 
 
@@ -107,8 +116,10 @@ def is_ours(module: str) -> bool:
 
 
 def floor_of(module: str) -> str:
-    """`engine` of `cnstra.engine.abort`; the empty string of `cnstra` itself."""
-    return f"{module}.".split(".")[1]
+    """`engine` of `cnstra.engine.abort`; the empty string of `cnstra` itself; a module beside the
+    package is a floor of its own.
+    """
+    return f"{module}.".split(".")[1] if is_ours(module) else module
 
 
 def folder_of(module: str) -> str:

@@ -30,6 +30,7 @@ from cnstra.durable.lineage import (
     root,
 )
 from cnstra.durable.store import Patch
+from cnstra.engine.network import Network
 from cnstra.engine.payloads import decode_json, encode_json
 from cnstra.engine.tasks import NEVER_STARTED
 from cnstra.errors import ProgressTooNew, ProgressUnreadable
@@ -161,6 +162,22 @@ class Progress:
         self._fresh.update(self.entries)
         self.version += 1
         return self
+
+    def rename(self, network: Network) -> None:
+        """Bring it to the names that neurons and collaterals have now. Keys stay what they were."""
+        contexts, tasks = self.contexts(), self.tasks()
+        with self:
+            for key, task in tasks:
+                receiver = network.receiver(task.neuron, task.collateral)
+                now = (receiver.neuron_name, receiver.collateral_name)
+                if now != (task.neuron, task.collateral):
+                    task.neuron, task.collateral = now
+                    self.put(f"t/{key}", encode_json(task))
+            for name, value in network.values_now(contexts).items():
+                if name not in contexts:
+                    self.put(f"c/{name}", value)
+            for name in contexts.keys() & network.renamed_neurons.keys():
+                self.delete(f"c/{name}")
 
     # --- what the entries say
 

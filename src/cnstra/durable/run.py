@@ -160,6 +160,8 @@ class DurableRun:
         recording = self._recording()
         if self.progress.entries:
             self.progress.check()
+            if self._cns.network.has_renamed:
+                self.progress.rename(self._cns.network)
             items, entries = recording.resume(), []
         else:
             entries = self._cns.signals_of(signal)

@@ -85,7 +85,7 @@ def context_store(network: Network, values: Mapping[str, object] | None) -> Cont
     return ContextStore(
         {
             name: codecs[name].convert(value) if name in codecs else value
-            for name, value in values.items()
+            for name, value in network.values_now(values).items()
         }
     )
 
@@ -103,6 +103,7 @@ def _checked(network: Network, signal: object) -> Signal[Any]:
             network.require(signal.collateral_name)
         return signal
     found = signal_from_wire(signal)
+    found.collateral_name = network.name_now(found.collateral_name)
     network.require(found.collateral_name)
     collateral = network.collaterals.get(found.collateral_name)
     if collateral is not None:
@@ -111,13 +112,11 @@ def _checked(network: Network, signal: object) -> Signal[Any]:
 
 
 def _typed(network: Network, task: ActivationTask) -> ActivationTask:
-    network.receiver(task.neuron_id, task.dendrite_collateral_name)
-    collateral = network.collaterals[task.dendrite_collateral_name]
-    payload = collateral.codec.convert(task.input.payload)
-    signal = Signal(task.dendrite_collateral_name, payload, task.input.key)
-    return ActivationTask(
-        task.stimulation_id, task.neuron_id, task.dendrite_collateral_name, signal
-    )
+    receiver = network.receiver(task.neuron_id, task.dendrite_collateral_name)
+    name = receiver.collateral_name
+    payload = network.collaterals[name].codec.convert(task.input.payload)
+    signal = Signal(name, payload, task.input.key)
+    return ActivationTask(task.stimulation_id, receiver.neuron_name, name, signal)
 
 
 def _require_sync(run: Stimulation, network: Network, collateral_names: Iterable[str]) -> None:

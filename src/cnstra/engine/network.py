@@ -3,13 +3,15 @@
 import difflib
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cnstra.engine.gates import Gate
 from cnstra.engine.neurons import Dendrite, Neuron
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.signals import Collateral
-from cnstra.errors import DuplicateName, UnknownCollateral, UnknownNeuron
+from cnstra.errors import DuplicateName, FormerNameTaken, UnknownCollateral, UnknownNeuron
+
+T = TypeVar("T")
 
 
 class Receiver:
@@ -68,6 +70,8 @@ class Network:
         self.collaterals: dict[str, Collateral[Any]] = {}
         for neuron in neurons:
             self._admit(neuron)
+        self.renamed_neurons = renamed("neuron", self.neurons)
+        self.renamed_collaterals = renamed("collateral", self.collaterals)
         self.receivers: dict[tuple[str, str], Receiver] = {}
         self.listeners: dict[str, tuple[Receiver, ...]] = dict.fromkeys(self.collaterals, ())
         self._connect()
@@ -91,9 +95,17 @@ class Network:
                 known=", ".join(sorted(self.collaterals)),
             )
 
+    def name_now(self, collateral_name: str) -> str:
+        """The name of the collateral that has or had this one."""
+        return self.renamed_collaterals.get(collateral_name, collateral_name)
+
     def receiver(self, neuron_name: str, collateral_name: str) -> Receiver:
-        """The dendrite of that neuron on that collateral. Raises `UnknownNeuron`."""
-        found = self.receivers.get((neuron_name, collateral_name))
+        """The dendrite of that neuron on that collateral, by names that they have or had.
+
+        Raises `UnknownNeuron`.
+        """
+        neuron_now = self.renamed_neurons.get(neuron_name, neuron_name)
+        found = self.receivers.get((neuron_now, self.name_now(collateral_name)))
         if found is None:
             raise UnknownNeuron(neuron=neuron_name, collateral=collateral_name)
         return found
@@ -103,6 +115,22 @@ class Network:
         if collateral_name not in self._awaiting:
             self._awaiting[collateral_name] = self._search(collateral_name)
         return self._awaiting[collateral_name]
+
+    @property
+    def has_renamed(self) -> bool:
+        """Whether anything here had another name before."""
+        return bool(self.renamed_neurons or self.renamed_collaterals)
+
+    def values_now(self, values: Mapping[str, T]) -> dict[str, T]:
+        """Values by neuron, under the names that the neurons have now.
+
+        Where there are several for one neuron, that under its own name counts, else the first.
+        """
+        former = {name: self.renamed_neurons.get(name) for name in values}
+        found = {name: value for name, value in values.items() if former[name] is None}
+        for name, value in values.items():
+            found.setdefault(former[name] or name, value)
+        return found
 
     def context_codecs(self) -> Mapping[str, PayloadCodec[Any]]:
         """How the context values of each neuron travel."""
@@ -159,3 +187,15 @@ class Network:
                 stack.extend(name for name in receiver.collateral_names if name not in seen)
                 seen.update(receiver.collateral_names)
         return None
+
+
+def renamed(kind: str, known: Mapping[str, Neuron[Any, Any] | Collateral[Any]]) -> dict[str, str]:
+    """From each former name to the name that has replaced it. Raises `FormerNameTaken`."""
+    found: dict[str, str] = {}
+    for name, one in known.items():
+        for former in one.former_names:
+            other = former if former in known else found.get(former)
+            if other is not None:
+                raise FormerNameTaken(kind=kind, name=name, former=former, other=other)
+            found[former] = name
+    return found

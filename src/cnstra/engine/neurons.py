@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast, overload
 from cnstra.clock import seconds
 from cnstra.engine.context import Context
 from cnstra.engine.payloads import PayloadCodec, is_named_tuple
-from cnstra.engine.signals import Collateral, Signal
+from cnstra.engine.signals import Collateral, Signal, former_names_of
 from cnstra.errors import (
     DefinitionError,
     DuplicateDendrite,
@@ -89,6 +89,7 @@ class Neuron(Generic[A, C]):
         "collaterals",
         "concurrency",
         "dendrites",
+        "former_names",
         "in_thread",
         "max_duration",
         "name",
@@ -104,6 +105,7 @@ class Neuron(Generic[A, C]):
         max_duration: float | timedelta | None = None,
         in_thread: bool = False,
         checkpoint: bool = False,
+        former_names: Sequence[str] = (),
     ) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidName(kind="A neuron", name=name)
@@ -121,6 +123,7 @@ class Neuron(Generic[A, C]):
         self.max_duration = None if max_duration is None else seconds(max_duration)
         self.in_thread = in_thread
         self.checkpoint = checkpoint
+        self.former_names = former_names_of("A neuron", former_names)
         self.dendrites: list[Dendrite] = []
 
     @overload
@@ -253,6 +256,7 @@ class ContextBuilder(Generic[C]):
         max_duration: float | timedelta | None = None,
         in_thread: bool = False,
         checkpoint: bool = False,
+        former_names: Sequence[str] = (),
     ) -> Neuron[A, C]:
         """Like `neuron(name, axon, context=C)`."""
         return Neuron(
@@ -263,6 +267,7 @@ class ContextBuilder(Generic[C]):
             max_duration=max_duration,
             in_thread=in_thread,
             checkpoint=checkpoint,
+            former_names=former_names,
         )
 
 
@@ -281,6 +286,7 @@ def neuron(
     max_duration: float | timedelta | None = None,
     in_thread: bool = False,
     checkpoint: bool = False,
+    former_names: Sequence[str] = (),
 ) -> Neuron[Any, C]: ...
 @overload
 def neuron(
@@ -292,6 +298,7 @@ def neuron(
     max_duration: float | timedelta | None = None,
     in_thread: bool = False,
     checkpoint: bool = False,
+    former_names: Sequence[str] = (),
 ) -> Neuron[A, C]: ...
 @overload
 def neuron(
@@ -302,6 +309,7 @@ def neuron(
     max_duration: float | timedelta | None = None,
     in_thread: bool = False,
     checkpoint: bool = False,
+    former_names: Sequence[str] = (),
 ) -> Neuron[Any, Any]: ...
 @overload
 def neuron(
@@ -312,6 +320,7 @@ def neuron(
     max_duration: float | timedelta | None = None,
     in_thread: bool = False,
     checkpoint: bool = False,
+    former_names: Sequence[str] = (),
 ) -> Neuron[A, Any]: ...
 def neuron(name: str, axon: Any = None, *, context: Any = Any, **options: Any) -> Any:
     """A neuron that may emit the collaterals of `axon`: a NamedTuple of them, or a mapping.
@@ -323,6 +332,7 @@ def neuron(name: str, axon: Any = None, *, context: Any = Any, **options: Any) -
     checkpoint: in a durable run, save the activation before its handler starts, and its outputs
         before their successors do: for a step that is dear to repeat, or must know its idempotency
         key.
+    former_names: what it was called before: jobs whose saved progress says so resume on it.
 
     >>> class Step1Axon(NamedTuple):
     ...     step1_out: Collateral[Item]

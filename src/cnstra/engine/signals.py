@@ -1,10 +1,10 @@
 """Collaterals, the typed channels, and the signals that they mint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeGuard, TypeVar, overload
 
 from cnstra.engine.payloads import PayloadCodec, to_builtins
-from cnstra.errors import InvalidName, InvalidSignal
+from cnstra.errors import InvalidName, InvalidOption, InvalidSignal
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -44,12 +44,13 @@ class Signal(Generic[T_co]):
 class Collateral(Generic[T]):
     """A named channel for payloads of one type. Its name is its identity, on the wire too."""
 
-    __slots__ = ("codec", "name")
+    __slots__ = ("codec", "former_names", "name")
 
-    def __init__(self, name: str, type_: Any = Any) -> None:
+    def __init__(self, name: str, type_: Any = Any, *, former_names: Sequence[str] = ()) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidName(kind="A collateral", name=name)
         self.name = name
+        self.former_names = former_names_of("A collateral", former_names)
         self.codec: PayloadCodec[T] = PayloadCodec(name, type_)
 
     @property
@@ -70,13 +71,15 @@ class Collateral(Generic[T]):
 
 
 @overload
-def collateral(name: str) -> Collateral[Any]: ...
+def collateral(name: str, *, former_names: Sequence[str] = ()) -> Collateral[Any]: ...
 @overload
-def collateral(name: str, type_: type[T]) -> Collateral[T]: ...
+def collateral(name: str, type_: type[T], *, former_names: Sequence[str] = ()) -> Collateral[T]: ...
 @overload
-def collateral(name: str, type_: Any) -> Collateral[Any]: ...
-def collateral(name: str, type_: Any = Any) -> Collateral[Any]:
+def collateral(name: str, type_: Any, *, former_names: Sequence[str] = ()) -> Collateral[Any]: ...
+def collateral(name: str, type_: Any = Any, *, former_names: Sequence[str] = ()) -> Collateral[Any]:
     """A channel named `name` for payloads of `type_`.
+
+    former_names: what it was called before: jobs that say so are understood.
 
     >>> class Item(TypedDict):
     ...     id: int
@@ -84,7 +87,18 @@ def collateral(name: str, type_: Any = Any) -> Collateral[Any]:
     >>> request.create_signal({"id": 100})
     Signal('input', {'id': 100})
     """
-    return Collateral(name, type_)
+    return Collateral(name, type_, former_names=former_names)
+
+
+def former_names_of(kind: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The names, checked. Raises `InvalidOption` or `InvalidName`."""
+    if isinstance(names, str):
+        remedy = f"give a tuple of names: ({names!r},)"
+        raise InvalidOption(option="former_names", value=names, remedy=remedy)
+    for name in names:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidName(kind=kind, name=name)
+    return tuple(names)
 
 
 SIGNAL: Any = Signal

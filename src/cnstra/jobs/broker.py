@@ -35,6 +35,12 @@ class Capabilities:
     longest_lease: seconds after which a lease ends, renewed or not; `None`: it never does.
     transactional_enqueue: jobs may be added inside a transaction of the caller's: the broker is a
         `TransactionalBroker`.
+    hands_over: a handler may outlast that lease: the store's takes over, with a guard in the queue.
+    ordering: jobs of one `ordering_key` run one after the other, in the order they were enqueued.
+    lists: the states whose jobs can be listed. Completed jobs that cannot are not counted either.
+    events: what happens in the queue can be followed.
+    max_payload: bytes of job data that a job can carry; `None`: as many as memory holds.
+    durable: jobs outlive the process that enqueued them.
     """
 
     atomic_settlement: bool
@@ -44,6 +50,12 @@ class Capabilities:
     carries_progress: bool = False
     longest_lease: float | None = None
     transactional_enqueue: bool = False
+    hands_over: bool = False
+    ordering: bool = False
+    lists: tuple[JobState, ...] = JOB_STATES
+    events: bool = True
+    max_payload: int | None = None
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,7 @@ class NewJob:
     backoff: Mapping[str, Any] | None = None
     run_at: float | None = None
     priority: int = 0
+    ordering_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +206,7 @@ class Broker(Protocol):
         ...
 
     async def counts(self) -> Mapping[JobState, int]:
-        """How many jobs are in each state."""
+        """How many jobs are in each state, as far as the broker can count them."""
         ...
 
     async def pause(self) -> None:
@@ -248,13 +261,31 @@ class TransactionalBroker(Broker, Protocol):
         ...
 
 
+class HandsOver(Protocol):
+    """What a broker that `hands_over` can do beside."""
+
+    async def hand_over(self, delivery: Delivery, lease: float) -> None:
+        """Have the job guarded by the store for `lease` seconds, renewed by `renew` as before, and
+        let go of its message; a guard in the queue takes over should that run out.
+        """
+        ...
+
+
 class Adapter(Protocol):
     """What an entry point of the group `cnstra.adapters` names: a module with these functions."""
 
-    def broker(self, queue: str, url: str, clock: Clock, keep_results: float) -> Broker:
+    def broker(
+        self,
+        queue: str,
+        url: str,
+        clock: Clock,
+        keep_results: float,
+        store: ProgressStore | None = None,
+    ) -> Broker:
         """The queue named `queue` of the broker at `url`.
 
-        Completed jobs are kept for `keep_results` s.
+        Completed jobs are kept for `keep_results` s. `store` is for brokers that do not keep
+        progress in one step with the job; others do without.
         """
         ...
 

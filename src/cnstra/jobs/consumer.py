@@ -8,12 +8,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import inf
+from typing import cast
 
 from cnstra.durable.io_thread import Mailbox
 from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import BrokerUnavailable, Fenced, LeaseLost, StoreUnavailable
 from cnstra.jobs.attempt import Attempt, Settled, what_happens_next
-from cnstra.jobs.broker import Ahead
+from cnstra.jobs.broker import Ahead, HandsOver
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import (
@@ -134,12 +136,31 @@ class Consumer:
             parking.add_done_callback(self._parking.discard)
 
     async def _park(self, attempts: Sequence[Attempt], longest: float) -> None:
-        """Before leases end that cannot be renewed, have the jobs given back where they stand."""
+        """Before leases end that cannot be renewed, have the jobs given back where they stand.
+
+        A handler that takes longer goes on under its store's lease, where the broker can do that.
+        """
         await self._clock.sleep(longest * PARK_AFTER)
-        grace = longest * (PARKED_BY - PARK_AFTER)
+        left = longest * (PARKED_BY - PARK_AFTER)
+        hands_over = self._broker.capabilities.hands_over
         for attempt in attempts:
             if attempt in self._held:
-                self._mailbox.post(partial(attempt.park, grace))
+                self._mailbox.post(partial(attempt.park, inf if hands_over else left))
+        if hands_over:
+            await self._clock.sleep(left)
+            for attempt in attempts:
+                await self._hand_over(attempt)
+
+    async def _hand_over(self, attempt: Attempt) -> None:
+        """Leave the job's message; try again while broker or store is away."""
+        broker, pause = cast(HandsOver, self._broker), FIRST_PAUSE
+        while attempt in self._held and attempt.lost is None:
+            try:
+                await broker.hand_over(attempt.delivery, self._lease)
+                return
+            except (BrokerUnavailable, StoreUnavailable) as error:
+                logger.warning("Job %r waits to be handed over: %s", attempt.delivery.job_id, error)
+                await self._clock.sleep(pause)
 
     @property
     def _ahead(self) -> Ahead | None:
@@ -219,6 +240,8 @@ class Consumer:
             except Exception as error:
                 logger.exception("Job %r cannot be settled so: %s", job_id, settlement)
                 settlement = _instead(settlement, error)
+        if isinstance(settlement, Lost):
+            await self._let_go(attempt)
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
         logger.log(level, "Job %r %s", job_id, what_happens_next(settlement))
         del self._held[attempt]
@@ -226,6 +249,13 @@ class Consumer:
             self._take(ahead)
         else:
             self._freed.set()
+
+    async def _let_go(self, attempt: Attempt) -> None:
+        """Tell the broker that a job is out of our hands; it may know, or be away."""
+        try:
+            await self._broker.settle(attempt.delivery, Lost(), None)
+        except (BrokerUnavailable, StoreUnavailable, LeaseLost, Fenced) as error:
+            logger.debug("Job %r was let go: %s", attempt.delivery.job_id, error)
 
 
 def _instead(refused: Settlement, error: Exception) -> Settlement:

@@ -8,6 +8,7 @@ from functools import partial
 from math import inf, isfinite
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
+from urllib.parse import urlsplit
 
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
 from cnstra.durable.adapters import adapter_for
@@ -15,7 +16,13 @@ from cnstra.durable.io_thread import IOThread
 from cnstra.durable.progress import Progress, from_wire
 from cnstra.durable.store import ProgressStore
 from cnstra.engine.signals import Signal
-from cnstra.errors import BrokerUnavailable, InvalidOption, QueueClosed, StoreRequired
+from cnstra.errors import (
+    BrokerUnavailable,
+    InvalidOption,
+    MessageTooLarge,
+    QueueClosed,
+    StoreRequired,
+)
 from cnstra.jobs.broker import (
     Broker,
     Event,
@@ -67,8 +74,14 @@ class Queue:
         self.clock = clock
         self.keep_results = seconds(keep_results)
         self.io = IOThread(f"cnstra-io {name}")
-        self.broker: Broker = adapter_for(url).broker(name, url, clock, self.keep_results)
-        self._own_store = _store_of(store, self.broker, clock)
+        chosen = _chosen(store, clock)
+        self.broker: Broker = adapter_for(url).broker(name, url, clock, self.keep_results, chosen)
+        self._own_store = chosen
+        if self.broker.capabilities.atomic_settlement:
+            self._own_store = None
+            if store is not None:
+                remedy = "leave it out: this broker keeps progress itself, in one step with the job"
+                raise InvalidOption(option="store", value=store, remedy=remedy)
         self._opened: asyncio.Lock | None = None
         self._is_open = False
         self._closed = False
@@ -137,6 +150,7 @@ class Queue:
         delay: float | timedelta | None = None,
         run_at: datetime | float | None = None,
         priority: int = 0,
+        ordering_key: str | None = None,
         job_id: str | None = None,
         connection: Any = None,
     ) -> Job:
@@ -149,13 +163,15 @@ class Queue:
             (aware
             `datetime`, or seconds since the epoch).
         priority: larger runs first.
+        ordering_key: jobs of the same key run one after the other, where the broker can.
         job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
         connection: a connection of yours to the broker's own database, where it is one: the job is
             added in the transaction that is open there, and is there once you commit it.
 
-        Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form.
+        Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form, and
+        `MessageTooLarge` for one that is over the broker's limit.
         """
-        options = self._options(max_attempts, backoff, delay, run_at, priority)
+        options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
         return (await self._add([self._new_job(signal, job_id, options)], connection))[0]
 
     async def enqueue_many(
@@ -167,15 +183,19 @@ class Queue:
         delay: float | timedelta | None = None,
         run_at: datetime | float | None = None,
         priority: int = 0,
+        ordering_key: str | None = None,
         connection: Any = None,
     ) -> list[Job]:
         """Add a job for each signal, all or none. The options are those of `enqueue`."""
-        options = self._options(max_attempts, backoff, delay, run_at, priority)
+        options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
         jobs = [self._new_job(signal, None, options) for signal in signals]
         return await self._add(jobs, connection)
 
     async def _add(self, jobs: Sequence[NewJob], connection: Any) -> list[Job]:
         added: Sequence[bool] = ()
+        if jobs:
+            await self.open()
+            self._require_room(jobs)
         if connection is not None:
             added = await self._add_within(connection, jobs)
         elif jobs:
@@ -187,9 +207,15 @@ class Queue:
         if not self.broker.capabilities.transactional_enqueue:
             remedy = "this broker cannot join your transaction: enqueue once that is committed"
             raise InvalidOption(option="connection", value=connection, remedy=remedy)
-        await self.open()
         broker = cast(TransactionalBroker, self.broker)
         return await broker.enqueue_within(connection, jobs) if jobs else ()
+
+    def _require_room(self, jobs: Sequence[NewJob]) -> None:
+        limit = self.broker.capabilities.max_payload
+        for job in jobs:
+            if limit is not None and len(job.data) > limit:
+                broker = urlsplit(self.url).scheme
+                raise MessageTooLarge(job_id=job.id, size=len(job.data), broker=broker, limit=limit)
 
     def _new_job(
         self,
@@ -207,18 +233,23 @@ class Queue:
         delay: float | timedelta | None,
         run_at: datetime | float | None,
         priority: int,
+        ordering_key: str | None,
     ) -> dict[str, Any]:
         if max_attempts < 1:
             raise InvalidOption(option="max_attempts", value=max_attempts, remedy="allow 1 or more")
         if priority and not self.broker.capabilities.priorities:
             remedy = "this broker has no priorities: use a queue for each"
             raise InvalidOption(option="priority", value=priority, remedy=remedy)
+        if ordering_key is not None and not self.broker.capabilities.ordering:
+            remedy = "this broker keeps no order by key: leave it out"
+            raise InvalidOption(option="ordering_key", value=ordering_key, remedy=remedy)
         pause = backoff_of(backoff)
         return {
             "max_attempts": max_attempts,
             "backoff": None if pause is None else pause.to_wire(),
             "run_at": self._due(delay, run_at),
             "priority": priority,
+            "ordering_key": ordering_key,
         }
 
     def _due(
@@ -259,7 +290,7 @@ class Queue:
         return await self._call(lambda: self.broker.jobs(state, limit=limit, offset=offset))
 
     async def counts(self) -> Mapping[JobState, int]:
-        """How many jobs are in each state."""
+        """How many jobs are in each state, as far as the broker can count them."""
         return await self._call(self.broker.counts)
 
     async def progress(self, job_id: str) -> Progress | None:
@@ -336,15 +367,8 @@ class Queue:
         return f"<Queue {self.name!r} at {self.url}>"
 
 
-def _store_of(
-    store: str | ProgressStore | None, broker: Broker, clock: Clock
-) -> ProgressStore | None:
-    """The store that was asked for, on a broker that does not keep progress in its own steps."""
-    if broker.capabilities.atomic_settlement:
-        if store is not None:
-            remedy = "leave it out: this broker keeps the progress itself, in one step with the job"
-            raise InvalidOption(option="store", value=store, remedy=remedy)
-        return None
+def _chosen(store: str | ProgressStore | None, clock: Clock) -> ProgressStore | None:
+    """The store that was asked for, here or in the environment."""
     chosen = store or os.environ.get("CNSTRA_STORE")
     if isinstance(chosen, str):
         opened: ProgressStore = adapter_for(chosen).store(chosen, clock)

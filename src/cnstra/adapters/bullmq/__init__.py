@@ -11,13 +11,17 @@ from cnstra.adapters.bullmq.location import location_of
 from cnstra.adapters.bullmq.runs import RunStore
 from cnstra.adapters.bullmq.scripts import package_folder
 from cnstra.clock import Clock
+from cnstra.durable.store import ProgressStore
 
 package_folder()
 
 RUNS = b"cnstra:run:"
 
 
-def broker(queue: str, url: str, clock: Clock, keep_results: float) -> BullMQBroker:
+def broker(
+    queue: str, url: str, clock: Clock, keep_results: float, store: ProgressStore | None = None
+) -> BullMQBroker:
+    del store
     return BullMQBroker(queue, location_of(url), clock, keep_results)
 
 

@@ -11,10 +11,14 @@ from cnstra.adapters.memory.broker import MemoryBroker
 from cnstra.adapters.memory.store import MemoryStore
 from cnstra.adapters.memory.world import World
 from cnstra.clock import Clock
+from cnstra.durable.store import ProgressStore
 from cnstra.errors import InvalidOption
 
 
-def broker(queue: str, url: str, clock: Clock, keep_results: float) -> MemoryBroker:
+def broker(
+    queue: str, url: str, clock: Clock, keep_results: float, store: ProgressStore | None = None
+) -> MemoryBroker:
+    del store
     return MemoryBroker(queue, _world(url), clock, keep_results, _longest_lease(url))
 
 

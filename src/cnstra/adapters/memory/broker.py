@@ -47,6 +47,7 @@ class MemoryBroker:
             shared_rate_limit=True,
             priorities=True,
             longest_lease=self._longest_lease,
+            durable=False,
         )
 
     @property

@@ -14,9 +14,13 @@ from cnstra.adapters.postgres.location import Location
 from cnstra.adapters.postgres.migrating import transaction
 from cnstra.adapters.postgres.store import PostgresStore
 from cnstra.clock import SYSTEM_CLOCK, Clock
+from cnstra.durable.store import ProgressStore
 
 
-def broker(queue: str, url: str, clock: Clock, keep_results: float) -> PostgresBroker:
+def broker(
+    queue: str, url: str, clock: Clock, keep_results: float, store: ProgressStore | None = None
+) -> PostgresBroker:
+    del store
     return PostgresBroker(queue, Database(Location.of(url), clock), keep_results)
 
 

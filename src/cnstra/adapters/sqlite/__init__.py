@@ -10,9 +10,13 @@ from cnstra.adapters.sqlite.database import Database
 from cnstra.adapters.sqlite.location import Location
 from cnstra.adapters.sqlite.store import SqliteStore
 from cnstra.clock import Clock
+from cnstra.durable.store import ProgressStore
 
 
-def broker(queue: str, url: str, clock: Clock, keep_results: float) -> SqliteBroker:
+def broker(
+    queue: str, url: str, clock: Clock, keep_results: float, store: ProgressStore | None = None
+) -> SqliteBroker:
+    del store
     return SqliteBroker(queue, Database(Location.of(url), clock), keep_results)
 
 

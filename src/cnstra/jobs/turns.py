@@ -1,0 +1,210 @@
+"""What becomes of a message that was taken, and of the job in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from cnstra.clock import Clock
+from cnstra.engine.tasks import error_to_wire
+from cnstra.errors import JobCancelled, StoreUnavailable
+from cnstra.jobs.broker import LeaseState
+from cnstra.jobs.ledger import Entry, Ledger
+from cnstra.jobs.message import Header, Message
+from cnstra.jobs.post import Post
+from cnstra.jobs.settlement import (
+    Completed,
+    DeadLettered,
+    Lost,
+    Requeued,
+    Retry,
+    Settlement,
+)
+from cnstra.jobs.transport import Incoming, Transport
+
+
+@dataclass(slots=True)
+class Turn:
+    """A job in this process's hands, as `token` proves. `incoming` is `None` once it was handed
+    over to the store.
+    """
+
+    token: str
+    message: Message
+    incoming: Incoming | None
+    lease: float
+
+    @property
+    def job_id(self) -> str:
+        return self.message.header.id
+
+
+class Turns:
+    """Whatever changes is written to the job's record and then told to the broker, or sent first
+    and acknowledged last.
+    """
+
+    def __init__(
+        self, transport: Transport, post: Post, ledger: Ledger | None, clock: Clock
+    ) -> None:
+        self._transport = transport
+        self._post = post
+        self._ledger = ledger
+        self._clock = clock
+
+    # --- a message that was taken
+
+    async def job_of(self, message: Message, incoming: Incoming) -> Message | None:
+        """The job as its record has it; `None` if this message is not its turn and was seen to."""
+        now = self._clock.time()
+        due_at = message.header.run_at or 0.0
+        if self._ledger is not None:
+            entry = await self._entry(self._ledger, message)
+            if entry.over or message.header.generation < entry.header.generation:
+                await self._transport.done(incoming)
+                return None
+            if entry.cancelled:
+                entry = await self._end(self._ledger, entry, error_to_wire(JobCancelled()))
+            if entry.dead_since is not None:
+                dead = message.changed(attempts=entry.header.attempts, error=entry.header.error)
+                await self._post.bury(incoming, dead)
+                return None
+            due_at = max(entry.guarded_until, entry.header.run_at or 0.0)
+            if due_at <= now and entry.guard is not None:
+                entry = await self._ledger.change(entry.header.id, _unguarded) or entry
+            message = await self.whole(entry, message)
+        if due_at > now:
+            await self._post.later(message, incoming, due_at - now)
+            return None
+        return message
+
+    async def _entry(self, ledger: Ledger, message: Message) -> Entry:
+        """The job's record; that of a job which others put there is made now."""
+        words = replace(message.header, progress=msgspec.UNSET, elsewhere=False)
+        entry, _ = await ledger.accept(Message(words, message.data), sent=True)
+        if entry.over or message.header.generation <= entry.header.generation:
+            return entry
+        return await ledger.change(words.id, lambda one: _outgrown(one, words)) or entry
+
+    async def whole(self, entry: Entry, message: Message | None = None) -> Message:
+        """The job with the words of its record, and its data, wherever that is."""
+        assert self._ledger is not None
+        data = message.data if message is not None else b""
+        if not data:
+            data = await self._ledger.data(entry.header.id) or b""
+        return Message(entry.header, data)
+
+    async def renew(self, turn: Turn, lease: float) -> LeaseState:
+        """Whether a job is still ours, and still to be done."""
+        if self._ledger is None:
+            return "kept"
+        until = self._clock.time() + lease
+
+        def prolong(one: Entry) -> Entry:
+            return replace(one, guarded_until=until) if one.guard == turn.token else one
+
+        try:
+            if turn.incoming is None:
+                entry = await self._ledger.change(turn.job_id, prolong)
+            else:
+                entry = await self._ledger.look(turn.job_id)
+        except StoreUnavailable:
+            return "kept"
+        if entry is None or entry.over:
+            return "lost"
+        if turn.incoming is None and entry.guard != turn.token:
+            return "lost"
+        return "cancelled" if entry.cancelled or entry.dead_since is not None else "kept"
+
+    async def hand_over(self, turn: Turn, lease: float) -> None:
+        """Go on with a job under the store's lease, its message acknowledged before it is taken
+        away; a copy in the queue takes the job up again should that lease run out.
+        """
+        if self._ledger is None or turn.incoming is None:
+            return
+        until = self._clock.time() + lease
+        await self._ledger.change(
+            turn.job_id, lambda one: replace(one, guard=turn.token, guarded_until=until)
+        )
+        await self._post.send([turn.message], lease)
+        await self._transport.done(turn.incoming)
+        turn.incoming = None
+
+    # --- a job that was run
+
+    async def settle(self, turn: Turn, settlement: Settlement) -> None:
+        made = turn.message.header.attempts + 1
+        match settlement:
+            case Completed():
+                if self._ledger is not None:
+                    await self._ledger.close(turn.job_id, "completed")
+                if turn.incoming is not None:
+                    await self._transport.done(turn.incoming)
+            case Retry(delay, progress, error):
+                await self._again(turn, delay, progress, attempts=made, error=dict(error))
+            case Requeued(progress, delay):
+                await self._again(turn, delay, progress)
+            case DeadLettered(error, progress):
+                await self._bury(turn, progress, attempts=made, error=dict(error))
+            case Lost():
+                if turn.incoming is not None:
+                    await self._post.later(turn.message, turn.incoming, turn.lease)
+
+    async def _again(self, turn: Turn, delay: float, progress: bytes | None, **words: Any) -> None:
+        """Have the job run again in `delay` seconds, with these words about it."""
+        words["run_at"] = self._clock.time() + delay if delay > 0 else None
+        header, incoming = turn.message.header, turn.incoming
+        in_place = incoming is None or self._post.can_put_back(delay)
+        if self._ledger is not None and in_place:
+            await self._ledger.change(header.id, lambda one: _unguarded(_reworded(one, words)))
+            if incoming is not None:
+                await self._post.put_back(incoming, delay)
+            return
+        if self._ledger is None and progress is not None:
+            words["progress"] = msgspec.Raw(progress)
+        message = turn.message.changed(generation=header.generation + 1, **words)
+        await self._post.send([message], delay)
+        if self._ledger is not None:
+            await self._ledger.change(header.id, lambda one: _outgrown(one, message.header))
+        if incoming is not None:
+            await self._transport.done(incoming)
+
+    async def _bury(self, turn: Turn, progress: bytes | None, **words: Any) -> None:
+        """Put the job into the dead letters, with these words about it."""
+        if self._ledger is not None:
+            entry = Entry(header=replace(turn.message.header, **words))
+            await self._end(self._ledger, entry, words["error"])
+        elif progress is not None:
+            words["progress"] = msgspec.Raw(progress)
+        if turn.incoming is not None:
+            await self._post.bury(turn.incoming, turn.message.changed(**words))
+
+    async def _end(self, ledger: Ledger, entry: Entry, error: Mapping[str, Any]) -> Entry:
+        """Note that a job is dead, since now."""
+        words = {"attempts": entry.header.attempts, "error": dict(error), "run_at": None}
+        since = self._clock.time()
+
+        def end(one: Entry) -> Entry:
+            if one.dead_since is not None:
+                return one
+            dead = replace(one, dead_since=since, cancelled=False)
+            return _unguarded(_reworded(dead, words))
+
+        return await ledger.change(entry.header.id, end) or entry
+
+
+def _unguarded(entry: Entry) -> Entry:
+    return replace(entry, guard=None, guarded_until=0.0)
+
+
+def _reworded(entry: Entry, words: Mapping[str, Any]) -> Entry:
+    return replace(entry, header=replace(entry.header, **words))
+
+
+def _outgrown(entry: Entry, header: Header) -> Entry:
+    """The record once a message of a later generation is out, whoever writes it down."""
+    if entry.header.generation >= header.generation:
+        return entry
+    return replace(_unguarded(entry), header=header, sent=True, dead_since=None)

@@ -1,0 +1,118 @@
+"""The flow that every test runs: three steps, whose payload tells what goes wrong in them."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+from cnstra import CNS, Collateral, Context, Neuron, Signal, collateral, neuron
+from cnstra.testing.effects import Effects
+
+STEPS = ("first", "middle", "last")
+
+
+class Mishap(TypedDict, total=False):
+    """What goes wrong in a step, before its effect; `times` says in how many of its starts.
+
+    fail: raise. die: SIGKILL the process. hang: wait until the run is
+    aborted. sleep: seconds to wait. block: seconds to hold up the event loop.
+    grow: so many bytes to write into the context.
+    """
+
+    times: int
+    fail: bool
+    die: bool
+    hang: bool
+    sleep: float
+    block: float
+    grow: int
+
+
+class Work(TypedDict):
+    """A payload: whose job it is, what will go wrong at each step, and ballast."""
+
+    job: str
+    mishaps: NotRequired[dict[str, Mishap]]
+    ballast: NotRequired[str]
+
+
+class Broken(RuntimeError):
+    """What a step raises that is told to fail."""
+
+
+entry = collateral("entry", Work)
+ready = collateral("ready", Work)
+done = collateral("done", Work)
+result = collateral("result", Work)
+
+
+def job(name: str, ballast: str = "", **mishaps: Mishap) -> Signal[Work]:
+    """The signal that begins a job."""
+    return entry.create_signal({"job": name, "mishaps": mishaps, "ballast": ballast})
+
+
+def graph(effects: Effects, *, middle: Mapping[str, Any] | None = None) -> CNS:
+    """The flow. `middle` are options of the middle step's neuron; its `name` among them."""
+    options = {"name": "middle", **(middle or {})}
+    return CNS(
+        [
+            _step(effects, "first", entry, ready, name="first"),
+            _step(effects, "middle", ready, done, **options),
+            _step(effects, "last", done, result, name="last"),
+        ]
+    )
+
+
+def graph_without_middle(effects: Effects) -> CNS:
+    """The flow after a deploy that took the middle step out."""
+    return CNS(
+        [
+            _step(effects, "first", entry, ready, name="first"),
+            _step(effects, "last", done, result, name="last"),
+        ]
+    )
+
+
+def _step(
+    effects: Effects,
+    step: str,
+    source: Collateral[Work],
+    target: Collateral[Work],
+    *,
+    name: str,
+    **options: Any,
+) -> Neuron[Any, Any]:
+    made = neuron(name, {"target": target}, **options)
+
+    async def handler(work: Work, axon: Any, ctx: Context[Any]) -> Signal[Work] | None:
+        seen = ctx.get(0)
+        ctx.set(seen + 1 if isinstance(seen, int) else seen)
+        name = work["job"]
+        effects.write("start", name, step, ctx.attempt, ctx.idempotency_key, seen)
+        mishap = work.get("mishaps", {}).get(step, {})
+        if len(effects.all("start", name, step)) <= mishap.get("times", 1):
+            await _suffer(mishap, ctx)
+            if "hang" in mishap:
+                return None
+        effects.write("end", name, step, ctx.attempt, ctx.idempotency_key, seen)
+        out: Signal[Work] = axon.target.create_signal(work)
+        return out
+
+    return made.dendrite(source, handler)
+
+
+async def _suffer(mishap: Mishap, ctx: Context[Any]) -> None:
+    if "grow" in mishap:
+        ctx.set("x" * mishap["grow"])
+    if "block" in mishap:
+        time.sleep(mishap["block"])  # noqa: ASYNC251 - to block the loop is the point
+    if "sleep" in mishap:
+        await asyncio.sleep(mishap["sleep"])
+    if "hang" in mishap:
+        await ctx.abort_signal.wait()
+    if "die" in mishap:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "fail" in mishap:
+        raise Broken("as it was told to")

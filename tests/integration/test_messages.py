@@ -1,0 +1,448 @@
+"""Brokers of messages: what deaths and copies leave, and what is refused."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cnstra import Queue, Worker
+from cnstra.durable.store import Ticket
+from cnstra.engine.payloads import decode_json, encode_json
+from cnstra.errors import InvalidOption, LeaseLost, MessageTooLarge, StoreRequired
+from cnstra.jobs.broker import JobRecord, NewJob
+from cnstra.jobs.messages import MessageBroker
+from cnstra.jobs.settlement import (
+    Completed,
+    DeadLettered,
+    Delivery,
+    Lost,
+    Requeued,
+    Retry,
+    Settlement,
+)
+from tests import mail
+from tests.durables import PATIENCE, Story, entry, output, until, working
+from tests.manual_clock import ManualClock
+
+ERROR = {"message": "no", "name": "ValueError", "stack": "Traceback ..."}
+RESULT = b'{"results":[]}'
+LEASE, LONG = 30.0, 1800.0
+KINDS = {
+    "in place": f"?longest_lease={LONG}",
+    "copies": f"?put_back=no&delay=100&longest_lease={LONG}",
+}
+
+
+class Death(BaseException):
+    """The process is gone."""
+
+
+class Life:
+    """So many calls of broker and store are left; the last is made or not."""
+
+    def __init__(self, calls: int, *, makes_last: bool) -> None:
+        self.left = calls
+        self.makes_last = makes_last
+
+
+class Mortal:
+    """A transport or store whose caller dies with its last call."""
+
+    def __init__(self, inner: Any, life: Life) -> None:
+        self._inner = inner
+        self._life = life
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name in ("limits", "open", "close"):
+            return found
+
+        async def call(*given: Any, **options: Any) -> Any:
+            self._life.left -= 1
+            if self._life.left < 0:
+                raise Death
+            if self._life.left > 0:
+                return await found(*given, **options)
+            if self._life.makes_last:
+                await found(*given, **options)
+            raise Death
+
+        return call
+
+
+class World:
+    """A queue that outlives the processes that use it."""
+
+    def __init__(self, options: str = "") -> None:
+        self.clock = ManualClock()
+        self.url = f"mail://{uuid4().hex}{options}"
+        self.store = mail.store(self.url, self.clock)
+
+    @property
+    def boxes(self) -> mail.Boxes:
+        return mail.boxes_of(self.url, "q")
+
+    async def process(self, life: Life | None = None) -> "Process":
+        life = life or Life(10**9, makes_last=True)
+        transport = mail.transport("q", self.url, self.clock)
+        store: Any = Mortal(self.store, life)
+        broker = MessageBroker(Mortal(transport, life), "q", self.clock, 10**6, store)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        await broker.open()
+        return Process(self, broker, store)
+
+
+class Process:
+    """What producers, workers and people do, in one process."""
+
+    def __init__(self, world: World, broker: MessageBroker, store: Any) -> None:
+        self.world = world
+        self.broker = broker
+        self.store = store
+
+    async def enqueue(self, job_id: str = "j", **options: Any) -> bool:
+        run = f"run of {job_id}"
+        job = NewJob(job_id, b'{"signal":{"a":1},"cnstra":{"run":"r"}}', run, 3, **options)
+        return (await self.broker.enqueue([job]))[0]
+
+    async def take(self) -> Delivery | None:
+        found = await self.broker.receive(1, lease=LEASE, wait=0.0, rate=None)
+        return found[0] if found else None
+
+    async def need(self) -> Delivery:
+        found = await self.take()
+        assert found is not None
+        return found
+
+    async def settle(self, delivery: Delivery, settlement: Settlement) -> None:
+        """As a worker does: the run's last write first."""
+        if isinstance(settlement, Completed):
+            saved = await self.store.load(delivery.run)
+            if saved.result is None:
+                ticket = Ticket(delivery.run, saved.epoch, saved.seq + 1)
+                await self.store.finish(ticket, settlement.result, None)
+        await self.broker.settle(delivery, settlement, None)
+
+    async def record(self, job_id: str = "j") -> JobRecord:
+        found = await self.broker.get(job_id)
+        assert found is not None
+        return found
+
+
+Life_of = Callable[[Process, ManualClock], Awaitable[None]]
+
+
+async def completed(process: Process, clock: ManualClock) -> None:
+    await process.enqueue()
+    await process.settle(await process.need(), Completed(RESULT))
+
+
+async def retried(process: Process, clock: ManualClock) -> None:
+    await process.enqueue()
+    await process.settle(await process.need(), Retry(250.0, None, ERROR))
+    for _ in range(4):  # a copy that can be held back for 100 s alone is sent again on the way
+        await clock.advance(70.0)
+        again = await process.take()
+    assert again is not None
+    assert again.attempts_made == 1
+    await process.settle(again, Completed(RESULT))
+
+
+async def requeued(process: Process, clock: ManualClock) -> None:
+    await process.enqueue()
+    await process.settle(await process.need(), Requeued(None))
+    await process.settle(await process.need(), Completed(RESULT))
+
+
+async def delayed(process: Process, clock: ManualClock) -> None:
+    await process.enqueue(run_at=clock.time() + 150.0)
+    await clock.advance(101.0)
+    assert await process.take() is None
+    await clock.advance(51.0)
+    await process.settle(await process.need(), Completed(RESULT))
+
+
+async def redriven(process: Process, clock: ManualClock) -> None:
+    await process.enqueue()
+    await process.settle(await process.need(), DeadLettered(ERROR, None))
+    assert await process.broker.redrive("j")
+    await process.settle(await process.need(), Completed(RESULT))
+
+
+async def cancelled_and_redriven(process: Process, clock: ManualClock) -> None:
+    await process.enqueue()
+    assert await process.broker.cancel("j")
+    assert await process.take() is None
+    assert await process.broker.redrive("j")
+    await process.settle(await process.need(), Completed(RESULT))
+
+
+async def handed_over(process: Process, clock: ManualClock) -> None:
+    await process.enqueue()
+    long = await process.need()
+    await process.broker.hand_over(long, LEASE)
+    await clock.advance(20.0)
+    assert await process.broker.renew([long], LEASE) == ["kept"]
+    await clock.advance(20.0)
+    assert await process.take() is None, "its guard waits as long as the store's lease is renewed"
+    await process.settle(long, Completed(RESULT))
+
+
+LIVES = [completed, retried, requeued, delayed, redriven, cancelled_and_redriven, handed_over]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("makes_last", [False, True])
+@pytest.mark.parametrize("life_of", LIVES)
+async def test_a_death_between_any_two_calls_loses_nothing_and_leaves_nothing(
+    life_of: Life_of, kind: str, makes_last: bool
+) -> None:
+    calls = 0
+    while True:
+        calls += 1
+        world = World(KINDS[kind])
+        process = await world.process(Life(calls, makes_last=makes_last))
+        try:
+            await life_of(process, world.clock)
+        except Death:
+            await _see_through(world)
+        else:
+            await _see_through(world)
+            break
+    assert calls > 5
+
+
+async def _see_through(world: World) -> None:
+    """Another process comes, and whoever enqueued without an answer asks again."""
+    process = await world.process()
+    await process.enqueue()
+    for _ in range(12):
+        await world.clock.advance(60.0)
+        if (await process.record()).state == "dead":
+            assert await process.broker.redrive("j")
+        while (delivery := await process.take()) is not None:
+            await process.settle(delivery, Completed(RESULT))
+    record = await process.record()
+    assert (record.state, record.result) == ("completed", RESULT)
+    assert world.boxes.letters == [], "no copy stays behind"
+    assert await process.broker.jobs("dead") == []
+
+
+async def test_a_guard_takes_over_from_a_holder_that_died() -> None:
+    world = World(KINDS["copies"])
+    process = await world.process()
+    await process.enqueue()
+    long = await process.need()
+    await process.broker.hand_over(long, LEASE)
+    assert (await process.record()).state == "active"
+    other = await world.process()
+    await world.clock.advance(LEASE + 1)
+
+    taken = await other.need()
+
+    assert taken.job_id == "j"
+    assert await process.broker.renew([long], LEASE) == ["lost"]
+    await other.settle(taken, Completed(RESULT))
+    assert world.boxes.letters == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_copy_of_a_job_does_no_harm(kind: str) -> None:
+    """Delivered twice, out of order, and after its end."""
+    world = World(KINDS[kind])
+    process = await world.process()
+    await process.enqueue()
+    first = world.boxes.letters[0]
+    copy = mail.Letter(first.body, first.id, first.sent_at, first.due_at)
+    await process.settle(await process.need(), Retry(10.0, None, ERROR))
+    await world.clock.advance(11.0)
+    again = await process.need()
+    world.boxes.letters.insert(0, copy)
+    if kind == "copies":
+        assert await process.take() is None, "it was outgrown"
+    await process.settle(again, Completed(RESULT))
+    late = mail.Letter(first.body, first.id, first.sent_at, 0.0)
+    world.boxes.letters.append(late)
+    assert await process.take() is None
+    assert await process.take() is None
+    assert world.boxes.letters == []
+
+
+async def test_a_job_that_was_lost_comes_back_after_a_lease() -> None:
+    """Whoever has it now shall end it in peace."""
+    world = World(KINDS["in place"])
+    process = await world.process()
+    await process.enqueue()
+    await process.settle(await process.need(), Lost())
+    assert await process.take() is None
+    await world.clock.advance(LEASE)
+    assert await process.take() is not None
+
+
+async def test_a_settlement_needs_the_job_in_hand() -> None:
+    world = World()
+    process = await world.process()
+    await process.enqueue()
+    delivery = await process.need()
+    await process.settle(delivery, Completed(RESULT))
+    with pytest.raises(LeaseLost):
+        await process.broker.settle(delivery, Requeued(None), None)
+
+
+# --- messages of others
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"[1]", b'"text"', b"", b'{"cnstra": 7}'])
+async def test_what_is_no_job_of_ours_is_delivered_whole_and_dead_lettered_whole(
+    body: bytes,
+) -> None:
+    world = World()
+    process = await world.process()
+    world.boxes.letters.append(mail.Letter(body, "foreign", 5.0, 0.0))
+    delivery = await process.need()
+    assert (delivery.job_id, delivery.data, delivery.max_attempts) == ("foreign", body, 1)
+    await process.settle(delivery, DeadLettered(ERROR, None))
+    (dead,) = await process.broker.jobs("dead")
+    assert (dead.id, dead.data, dead.error) == ("foreign", body, ERROR)
+    assert await process.broker.redrive("foreign")
+    assert (await process.need()).data == body
+
+
+async def test_a_signal_of_others_is_a_job() -> None:
+    world = World()
+    process = await world.process()
+    body = encode_json({"signal": {"collateralName": "entry", "payload": 1}})
+    world.boxes.letters.append(mail.Letter(body, "m-1", 5.0, 0.0))
+    delivery = await process.need()
+    assert (delivery.job_id, delivery.data, delivery.run) == ("m-1", body, "q/m-1/5.000")
+    assert (await process.record("m-1")).state == "waiting"
+
+
+# --- without a store
+
+
+@pytest.fixture
+async def bare() -> AsyncIterator[Queue]:
+    async with Queue("q", f"mail://{uuid4().hex}?store=no&max_body=6000") as queue:
+        yield queue
+
+
+async def test_without_a_store_the_message_carries_the_progress(bare: Queue) -> None:
+    story = Story()
+    story.fails("second", 1)
+    ended = story.stands("third")
+    await bare.enqueue(entry.create_signal(7), max_attempts=2)
+    async with working(bare, story.chain(), results=[], durability="exit"):
+        await asyncio.wait_for(ended.wait(), PATIENCE)
+        story.opens("third")
+    assert [name for name, _ in story.log] == ["first", "second", "second", "third"]
+
+
+async def test_without_a_store_a_dead_letter_is_redriven_where_it_stood(bare: Queue) -> None:
+    story = Story()
+    story.fails("second", 1)
+    job = await bare.enqueue(entry.create_signal(7))
+    async with working(bare, story.chain(), results=[], durability="exit"):
+        await until(lambda: _dead(bare))
+        (dead,) = await bare.jobs("dead")
+        assert (dead.id, dead.error and dead.error["name"]) == (job.id, "Broken")
+        assert dead.progress is not None
+        assert not await bare.redrive("unknown")
+        assert await bare.redrive(job.id)
+        await until(lambda: story.count("third"))
+    assert story.count("first") == 1
+
+
+async def _dead(queue: Queue) -> bool:
+    return bool(await queue.jobs("dead"))
+
+
+@pytest.mark.parametrize(
+    ("ask", "what"),
+    [
+        (lambda queue: queue.enqueue(entry.create_signal(1), job_id="mine"), "job_id="),
+        (lambda queue: queue.get("j"), "looking up a job"),
+        (lambda queue: queue.cancel("j"), "cancelling a job"),
+        (lambda queue: queue.remove("j"), "removing a job"),
+        (lambda queue: queue.pause(), "pausing a queue"),
+    ],
+)
+async def test_what_needs_a_store_says_so(bare: Queue, ask: Any, what: str) -> None:
+    with pytest.raises(StoreRequired, match=what):
+        await ask(bare)
+
+
+async def test_a_worker_without_a_store_says_what_needs_one(bare: Queue) -> None:
+    with pytest.raises(StoreRequired, match="durability='behind'"):
+        Worker(bare, Story().chain())
+    with pytest.raises(StoreRequired, match="results="):
+        Worker(bare, Story().chain(), durability="exit", results=[output])
+
+
+async def test_a_job_too_large_for_a_message_is_refused_and_others_go_on(bare: Queue) -> None:
+    with pytest.raises(MessageTooLarge, match="a message of mail holds 6000: give the queue"):
+        await bare.enqueue(entry.create_signal("x" * 6000))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def test_a_progress_too_large_for_a_message_is_dead_lettered_with_the_reason() -> None:
+    async with Queue("q", f"mail://{uuid4().hex}?store=no&max_body=3000") as queue:
+        story = Story()
+        story.fails("leaf", 100)
+        await queue.enqueue(entry.create_signal(1), max_attempts=3)
+        async with working(queue, story.bush(50), results=[], durability="exit"):
+            await until(lambda: _dead(queue))
+        (dead,) = await queue.jobs("dead")
+        assert dead.error is not None
+        assert dead.error["name"] == "MessageTooLarge"
+
+
+# --- what is too large, kept in the store
+
+
+async def test_a_job_too_large_for_a_message_is_kept_in_the_store() -> None:
+    world = World("?max_body=4000")
+    process = await world.process()
+    data = encode_json({"signal": {"collateralName": "entry", "payload": "x" * 9000}})
+    await process.broker.enqueue([NewJob("j", data, "r")])
+    assert len(world.boxes.letters[0].body) < 1000
+    delivery = await process.need()
+    assert decode_json(delivery.data) == decode_json(data)
+    error = {**ERROR, "stack": "frame " * 9000}
+    await process.settle(delivery, DeadLettered(error, None))
+    (dead,) = await process.broker.jobs("dead")
+    assert dead.error is not None
+    assert dead.error["message"] == "no"
+    assert (await process.record()).error == error, "the record has all of it"
+
+
+# --- people
+
+
+async def test_a_removed_job_is_dropped_when_its_message_comes() -> None:
+    world = World()
+    process = await world.process()
+    await process.enqueue()
+    assert await process.broker.remove("j")
+    assert not await process.broker.remove("j")
+    assert await process.broker.get("j") is None
+    assert await process.take() is None
+    assert world.boxes.letters == []
+
+
+async def test_the_worker_of_a_cancelled_job_hears_of_it() -> None:
+    world = World()
+    process = await world.process()
+    await process.enqueue()
+    delivery = await process.need()
+    await world.store.load(delivery.run)
+    assert await process.broker.cancel("j")
+    assert await process.broker.renew([delivery], LEASE) == ["cancelled"]
+    await process.settle(delivery, DeadLettered(ERROR, None))
+    assert (await process.record()).state == "dead"
+
+
+async def test_an_order_is_kept_only_where_a_broker_can() -> None:
+    async with Queue("q", f"mail://{uuid4().hex}") as queue:
+        with pytest.raises(InvalidOption, match="keeps no order by key"):
+            await queue.enqueue(entry.create_signal(1), ordering_key="user 1")
