@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.postgres_server import STANDARD, PostgresServer, answers
+from tests.postgres_server import STANDARD, PostgresServer, answers, new_schema
 from tests.redis_server import RedisServer
 
 pytest.register_assert_rewrite("cnstra.testing.conformance")
@@ -38,3 +38,10 @@ def postgres_url() -> Iterator[str]:
     server.start()
     yield server.url
     server.stop()
+
+
+@pytest.fixture
+def postgres_schema(postgres_url: str) -> Iterator[str]:
+    """The URL of a schema that no other test uses."""
+    with new_schema(postgres_url) as url:
+        yield url

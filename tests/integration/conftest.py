@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -14,7 +14,7 @@ from cnstra.durable.store import ProgressStore
 from cnstra.jobs.broker import Adapter, Broker
 from tests.durables import TravellingClock
 from tests.manual_clock import ManualClock
-from tests.postgres_server import follower, new_schema, standing_clock
+from tests.postgres_server import follower, standing_clock
 from tests.redis_server import RedisClock
 
 KEEP_RESULTS = 100.0
@@ -77,12 +77,6 @@ async def sqlite_file(tmp_path: Path) -> AsyncIterator[Place]:
     place = Place("sqlite", f"sqlite:///{tmp_path}/jobs.db?synchronous=normal")
     yield place
     await place.close()
-
-
-@pytest.fixture
-def postgres_schema(postgres_url: str) -> Iterator[str]:
-    with new_schema(postgres_url) as url:
-        yield url
 
 
 @pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])

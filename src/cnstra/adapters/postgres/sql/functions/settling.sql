@@ -24,6 +24,13 @@ DECLARE
 BEGIN
     verdicts := '{}';
     free := 0;
+    IF cardinality(ids) > 1 THEN
+        -- In the order in which `renew` takes them, or the two might wait for each other.
+        PERFORM FROM :"schema".jobs AS one
+        WHERE one.queue = the_queue AND one.id = ANY (ids)
+        ORDER BY one.seq
+        FOR UPDATE;
+    END IF;
     FOR given IN
         SELECT *, one.token || ':' || one.kind AS next_token
         FROM unnest(ids, tokens, kinds, delays, errors, details, results, runs, epochs, seqs, wants)
