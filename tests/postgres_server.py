@@ -55,7 +55,7 @@ class PostgresServer:
             "fsync": "off", "max_connections": 60, **settings,
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
-        self.user = self._unprivileged()
+        self.user = unprivileged()
         if self.user is not None:
             shutil.chown(self.folder, self.user)
         self._run("initdb", "--auth=trust", "--username=root", "--no-sync", "-D", str(self.folder))
@@ -103,11 +103,13 @@ class PostgresServer:
             time.sleep(0.1)
         raise AssertionError(f"{program}: {done.stderr.decode()}")
 
-    def _unprivileged(self) -> str | None:
-        if os.getuid() != 0:
-            return None
-        known = {one.pw_name for one in pwd.getpwall()}
-        return "postgres" if "postgres" in known else "nobody"
+
+def unprivileged() -> str | None:
+    """Who runs what root may not; `None` for who is not root."""
+    if os.getuid() != 0:
+        return None
+    known = {one.pw_name for one in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"
 
 
 def call(url: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -168,3 +170,34 @@ def follower(url: str) -> Callable[[float], None]:
         call(server, SET_TIME.format(schema, RUNNING_TIME.format(ahead)))
 
     return follow
+
+
+@contextmanager
+def pooled(server: str) -> Generator[str, None, None]:
+    """The URL of a PgBouncer that lends two connections of the server out, by transaction."""
+    told = psycopg.conninfo.conninfo_to_dict(server)
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="cnstra-pgbouncer-"))
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n* = host={told['host']} port={told['port']} user={told['user']}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n"
+        "pool_mode = transaction\ndefault_pool_size = 2\nunix_socket_dir =\n"
+    )
+    folder.chmod(0o755)
+    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    assert program is not None, "these tests need PgBouncer: apt install pgbouncer"
+    pooler = subprocess.Popen(
+        [program, str(settings)], user=unprivileged(), cwd="/", stderr=subprocess.DEVNULL
+    )
+    url = f"postgresql://{told['user']}@127.0.0.1:{port}/{told['dbname']}"
+    try:
+        deadline = time.monotonic() + 20
+        while not answers(url):
+            assert time.monotonic() < deadline, "PgBouncer does not answer"
+            time.sleep(0.05)
+        yield url
+    finally:
+        pooler.kill()
+        pooler.wait()
+        shutil.rmtree(folder)

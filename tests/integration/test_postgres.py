@@ -32,8 +32,8 @@ from cnstra.errors import (
 )
 from cnstra.jobs.broker import Ahead, NewJob
 from cnstra.jobs.settlement import Completed, Delivery, Requeued
-from tests.durables import PATIENCE, Story, drain, entry, output, until
-from tests.postgres_server import PostgresServer, call, new_schema, schema_of
+from tests.durables import PATIENCE, Story, drain, entry, output, until, working
+from tests.postgres_server import PostgresServer, call, new_schema, pooled, schema_of
 from tests.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
@@ -599,6 +599,35 @@ async def test_a_connection_that_died_while_idle_is_not_used(
         await asyncio.sleep(0.1)
 
         await broker.counts()
+
+
+# --- behind a pooler
+
+
+@pytest.mark.parametrize("option", ["listen=on", "listen=off"])
+async def test_a_pooler_that_lends_by_transaction_is_no_hindrance(
+    postgres_url: str, postgres_schema: str, option: str
+) -> None:
+    _, schema = schema_of(postgres_schema)
+    story = Story()
+    story.fails("second", 3)
+    with pooled(postgres_url) as pooler:
+        url = f"{pooler}?schema={schema}&{option}"
+        async with (
+            Queue("q", url) as queue,
+            Queue("q", url) as other,
+            await psycopg.AsyncConnection.connect(pooler, prepare_threshold=None) as connection,
+            working(queue, story.chain(), concurrency=8, durability="step"),
+            working(other, story.chain(), concurrency=8, durability="step"),
+        ):
+            made = await queue.enqueue_many(
+                [entry.create_signal(n) for n in range(40)], max_attempts=9
+            )
+            async with connection.transaction():
+                mine = await queue.enqueue(entry.create_signal(40), connection=connection)
+            results = [await one.result(timeout=PATIENCE) for one in [*made, mine]]
+        assert results == [{"results": [n]} for n in range(41)]
+        assert {story.log.count(("first", n)) for n in range(41)} == {1}
 
 
 # --- whatever is asked of it
