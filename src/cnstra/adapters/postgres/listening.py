@@ -92,12 +92,10 @@ class Listener:
         try:
             with impatiently(connection):
                 await connection.execute(f'LISTEN "{self._channel}"'.encode())
-            # Whatever happened while nobody listened.
-            self.ring()
-            self._is_ready.set()
-            while True:
-                await self._hear(connection)
+            while True:  # first a look, for whatever happened while nobody listened
                 await self._look()
+                self._is_ready.set()
+                await self._hear(connection)
         finally:
             await connection.close()
 
