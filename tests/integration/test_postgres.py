@@ -348,7 +348,7 @@ async def test_a_connection_to_elsewhere_is_refused(
             await queue.enqueue(note.create_signal("a"), connection=elsewhere)
 
 
-async def test_a_brokers_that_cannot_join_says_so(
+async def test_a_broker_that_cannot_join_says_so(
     connection: psycopg.AsyncConnection[Any], tmp_path: Path
 ) -> None:
     for url in ("memory://transactions", f"sqlite:///{tmp_path}/jobs.db"):
@@ -707,8 +707,10 @@ async def test_claims_use_an_index_however_many_wait(postgres_schema: str) -> No
         )
         return found
 
-    # A session plans its statements while the table is small, and keeps the plans.
+    # A session plans its statements while the table is small, and keeps the plans until somebody
+    # analyses the table.
     async with opened(f"{postgres_schema}&connections=1") as broker:
+        call(server, f"ALTER TABLE {schema}.jobs SET (autovacuum_enabled = false)")
         for number in range(10):
             await broker.enqueue([job(f"{number}")])
             for delivery in await take(broker, 1):

@@ -210,11 +210,11 @@ class PostgresBroker:
         while self._giving_back:
             await asyncio.wait(self._giving_back)
         claim = self._new_claim(lease, rate)
-        claiming_ = asyncio.ensure_future(self._claim_now(limit, claim))
+        under_way = asyncio.ensure_future(self._claim_now(limit, claim))
         try:
-            return await asyncio.shield(claiming_)
+            return await asyncio.shield(under_way)
         except asyncio.CancelledError:
-            self._give_back(claim.token, after=claiming_)
+            self._give_back(claim.token, after=under_way)
             raise
 
     async def _claim_now(self, limit: int, claim: Claim) -> tuple[Sequence[Delivery], float]:
@@ -249,7 +249,7 @@ class PostgresBroker:
 
     def _give_back(self, token: str, after: asyncio.Future[Any]) -> None:
         async def give_back() -> None:
-            await asyncio.wait([after])
+            await asyncio.gather(after, return_exceptions=True)
             try:
                 await self._ask("give_back", tokens=[token])
             except BrokerUnavailable:
