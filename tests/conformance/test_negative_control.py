@@ -1,4 +1,4 @@
-"""Brokers that are broken in one way each: the suite sees it, and says where."""
+"""Brokers and stores that are broken in one way each: the suite sees it, and says where."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance import broken
+from tests.conformance import broken, broken_stores
 from tests.conformance.installing import install
 
 SEEN_BY = {
@@ -24,10 +24,19 @@ SEEN_BY = {
     "ForgetsLimits": "rate limit",
     "Sound": "run and result",
 }
+STORES_SEEN_BY = {
+    "WritesForAnyone": "a zombie is refused and leaves nothing",
+    "RepeatsWrites": "a repeated write succeeds and changes nothing",
+    "WritesHalves": "a kill between any two writes",
+    "AnswersEarly": "two stores of one place see the same runs",
+    "KeepsNoResult": "a finished run holds its result alone",
+    "NeverReleases": "a released run is not held",
+    "Sound": "a large entry is whole",
+}
 SUITE = """
 import pytest
 
-from cnstra.testing.conformance import BrokerConformance, Rig
+from cnstra.testing.conformance import BrokerConformance, Rig, StoreConformance, StoreRig
 
 
 class Broken(BrokerConformance):
@@ -35,13 +44,24 @@ class Broken(BrokerConformance):
     def rig(self, tmp_path):
         url = f"broken:///{tmp_path}/jobs.db?fault={self.subject}"
         return Rig(url, restart="no server", patience=4.0)
+
+
+class Amiss(StoreConformance):
+    @pytest.fixture
+    def rig(self, tmp_path):
+        return StoreRig(f"amiss:///{tmp_path}/runs.db?fault={self.subject}", patience=10.0)
 """
 
 
 @pytest.fixture
 def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of somebody else, with an adapter and nothing of ours but what is installed."""
-    install(monkeypatch, tmp_path, broken="tests.conformance.broken")
+    install(
+        monkeypatch,
+        tmp_path,
+        broken="tests.conformance.broken",
+        amiss="tests.conformance.broken_stores",
+    )
     return tmp_path
 
 
@@ -54,25 +74,48 @@ def run(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def test_each_fault_is_seen(outsider: Path) -> None:
+@pytest.mark.parametrize(
+    ("suite", "base", "faults", "seen_by"),
+    [
+        ("broker", "Broken", broken.FAULTS, SEEN_BY),
+        ("store", "Amiss", broken_stores.FAULTS, STORES_SEEN_BY),
+    ],
+)
+def test_each_fault_is_seen(
+    outsider: Path, suite: str, base: str, faults: dict[str, Any], seen_by: dict[str, str]
+) -> None:
     """Each by the behaviour that it breaks, in workers of xdist; and the sound one passes all."""
-    classes = [f"class Test{name}(Broken):\n    subject = {name!r}\n" for name in SEEN_BY]
+    classes = [f"class Test{name}({base}):\n    subject = {name!r}\n" for name in seen_by]
     (outsider / "test_broken.py").write_text(SUITE + "\n\n".join(["", *classes]))
     asked = [
         f"test_broken.py::Test{subject}::test_{behaviour.replace(' ', '_')}"
-        for name, behaviour in SEEN_BY.items()
+        for name, behaviour in seen_by.items()
         for subject in (name, "Sound")
     ]
 
     ended = run(outsider, "-n", "2", "--conformance-json", "table.json", *dict.fromkeys(asked))
 
-    found: dict[str, Any] = json.loads((outsider / "table.json").read_text())["broker"]
-    outcomes = {name: found[name][behaviour]["outcome"] for name, behaviour in SEEN_BY.items()}
+    found: dict[str, Any] = json.loads((outsider / "table.json").read_text())[suite]
+    outcomes = {name: found[name][behaviour]["outcome"] for name, behaviour in seen_by.items()}
     sound = {behaviour: cell["outcome"] for behaviour, cell in found["Sound"].items()}
-    assert outcomes == dict.fromkeys(SEEN_BY, "FAIL") | {"Sound": "pass"}, ended.stdout
-    assert sound == dict.fromkeys(SEEN_BY.values(), "pass"), ended.stdout
-    assert set(SEEN_BY) == {*broken.FAULTS, "Sound"}
+    assert outcomes == dict.fromkeys(seen_by, "FAIL") | {"Sound": "pass"}, ended.stdout
+    assert sound == dict.fromkeys(seen_by.values(), "pass"), ended.stdout
+    assert set(seen_by) == {*faults, "Sound"}
     assert ended.returncode == 1
+
+
+def test_a_rig_that_fails_is_in_the_table(outsider: Path) -> None:
+    (outsider / "test_broken.py").write_text(
+        "from cnstra.testing.conformance import StoreConformance\n\n\n"
+        "class TestMine(StoreConformance):\n    pass\n"
+    )
+
+    ended = run(outsider, "-k", "large", "--conformance-json", "table.json", "test_broken.py")
+
+    found = json.loads((outsider / "table.json").read_text())
+    failed = {"outcome": "FAIL", "reason": ""}
+    assert found == {"store": {"mine": {"a large entry is whole": failed}}}
+    assert "define the fixture `rig` in your subclass" in ended.stdout
 
 
 def test_nothing_is_said_where_the_suite_does_not_run(outsider: Path) -> None:

@@ -8,6 +8,7 @@ D2 = "integration/test_d2_identity.py::"
 D3 = "integration/test_d3_durability.py::"
 D4 = "integration/test_d4_cost.py::"
 D5 = "integration/test_d5_fencing.py::"
+RENAMED = "integration/test_former_names.py::"
 D6 = "integration/test_d6_nothing_lost.py::"
 D7 = "integration/test_d7_io_thread.py::"
 D8 = "integration/test_d8_parking.py::"
@@ -68,6 +69,22 @@ MUTATIONS = (
         "    return _hash(parent.key, _bytes(collateral), place)",
         "    return _hash(_bytes(collateral), place)",
         LINEAGE + "test_a_key_tells_all_that_makes_an_activation_apart",
+    ),
+    Mutation(
+        "D2",
+        "what was saved under a former name is the present one's",
+        "durable/run.py",
+        "                self.progress.rename(self._cns.network)",
+        "                pass",
+        RENAMED + "test_the_context_moves_with_its_neuron",
+    ),
+    Mutation(
+        "D2",
+        "a saved key outlives the name that it was made of",
+        "durable/progress.py",
+        '                    self.put(f"t/{key}", encode_json(task))',
+        '                    self.delete(f"t/{key}")\n                    self.put(f"t/{key[::-1]}", encode_json(task))',
+        RENAMED + "test_a_dead_job_resumes_on_the_renamed",
     ),
     Mutation(
         "D2",

@@ -53,6 +53,8 @@ output.create_signal(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgum
 request.create_signal({"id": "x"})  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
 request.create_signal({})  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
 anything.create_signal(object())
+assert_type(collateral("item", Item, former_names=["input"]), Collateral[Item])
+collateral("item", Item, former_names=[7])  # type: ignore[list-item]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 # --- neurons, as the design shows them

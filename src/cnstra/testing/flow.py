@@ -10,24 +10,26 @@ from typing import Any, NotRequired, TypedDict
 from cnstra import CNS, Collateral, Context, Neuron, Signal, collateral, neuron
 from cnstra.testing.effects import Effects
 
+GLANCE = 0.01
 STEPS = ("first", "middle", "last")
 
 
 class Mishap(TypedDict, total=False):
     """What goes wrong in a step, before its effect; `times` says in how many of its starts.
 
-    fail: raise. die: SIGKILL the process. hang: wait until the run is
-    aborted. sleep: seconds to wait. block: seconds to hold up the event loop.
-    grow: so many bytes to write into the context.
+    grow: so many bytes to write into the context. block: seconds to hold up the event loop. sleep:
+    seconds to wait. meet: wait until so many jobs have come to this step. hang: wait until the run
+    is aborted. die: SIGKILL the process. fail: raise.
     """
 
     times: int
-    fail: bool
-    die: bool
-    hang: bool
-    sleep: float
-    block: float
     grow: int
+    block: float
+    sleep: float
+    meet: int
+    hang: bool
+    die: bool
+    fail: bool
 
 
 class Work(TypedDict):
@@ -89,14 +91,16 @@ def _step(
     async def handler(work: Work, axon: Any, ctx: Context[Any]) -> Signal[Work] | None:
         seen = ctx.get(0)
         ctx.set(seen + 1 if isinstance(seen, int) else seen)
-        name = work["job"]
-        effects.write("start", name, step, ctx.attempt, ctx.idempotency_key, seen)
+        job_name = work["job"]
+        effects.write("start", job_name, step, ctx.attempt, ctx.idempotency_key, seen)
         mishap = work.get("mishaps", {}).get(step, {})
-        if len(effects.all("start", name, step)) <= mishap.get("times", 1):
+        if len(effects.starts(step, job_name)) <= mishap.get("times", 1):
             await _suffer(mishap, ctx)
+            while len({one.job for one in effects.all("start", step=step)}) < mishap.get("meet", 0):
+                await asyncio.sleep(GLANCE)
             if "hang" in mishap:
                 return None
-        effects.write("end", name, step, ctx.attempt, ctx.idempotency_key, seen)
+        effects.write("end", job_name, step, ctx.attempt, ctx.idempotency_key, seen)
         out: Signal[Work] = axon.target.create_signal(work)
         return out
 

@@ -14,16 +14,14 @@ def behaviour(story: Story) -> Callable[..., None]:
     """A test that plays the story on a loop of its own: no plugin for async tests is needed."""
 
     def test(self: Any, rig: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-        async def play() -> str | None:
-            refusal: str | None
+        async def play() -> Any:
             async with self.stage_type(rig, tmp_path) as stage:
                 await story(self, stage)
-                refusal = stage.refusal
-            return refusal
+            return stage
 
-        refusal = asyncio.run(play())
-        if refusal is not None:
-            request.node.user_properties.append(("cnstra.refused", refusal))
+        stage = asyncio.run(play())
+        notes = {"cnstra.refused": stage.refusal, "cnstra.remark": stage.remark}
+        request.node.user_properties.extend((name, text) for name, text in notes.items() if text)
 
     test.__name__ = story.__name__
     test.__qualname__ = story.__qualname__

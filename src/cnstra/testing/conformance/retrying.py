@@ -4,7 +4,7 @@ from cnstra import Backoff, exponential, fixed
 from cnstra.testing.conformance.behaviour import behaviour
 from cnstra.testing.conformance.running import CLOCKS_DIFFER
 from cnstra.testing.conformance.stage import Stage
-from cnstra.testing.flow import STEPS, graph, graph_without_middle, job
+from cnstra.testing.flow import STEPS, graph, graph_without_middle, job, ready, result
 
 
 class Retrying:
@@ -16,10 +16,10 @@ class Retrying:
         added = await stage.queue.enqueue(
             job("a", middle={"fail": True, "times": 2}), max_attempts=3
         )
-        async with stage.working():
+        async with stage.working(results=[ready, result]):
             found = await stage.result(added)
 
-        assert [one["job"] for one in found["results"]] == ["a"]
+        assert [one["job"] for one in found["results"]] == ["a", "a"], "of the first step, the last"
         assert [stage.effects.count(step) for step in STEPS] == [1, 1, 1]
         tries = stage.effects.all("start", step="middle")
         assert [one.attempt for one in tries] == [1, 2, 3]

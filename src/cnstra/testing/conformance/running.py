@@ -94,7 +94,7 @@ class Running:
     async def test_concurrency(self, stage: Stage) -> None:
         """A worker runs as many jobs at once as it may, and no more."""
         names = [str(number) for number in range(6)]
-        signals = [job(name, middle={"sleep": 0.2}) for name in names]
+        signals = [job(name, middle={"meet": 3}) for name in names]
         added = await stage.queue.enqueue_many(signals)
         async with stage.working(concurrency=3):
             for one in added:
@@ -118,6 +118,7 @@ class Running:
                 async with stage.working(queue=other, concurrency=5, rate_limit=RATE):
                     await _all_done(stage, added)
             else:
+                stage.remark = "per worker, as shared_rate_limit=False declares"
                 await _all_done(stage, added)
 
         starts = sorted(stage.effects.starts("first"))
@@ -143,7 +144,10 @@ class Running:
         blocked = 3 * stage.rig.lease
         added = await stage.queue.enqueue(job("a", middle={"block": blocked}))
         stop = asyncio.Event()
-        threads = [asyncio.ensure_future(stage.work_in_thread(stop)) for _ in range(2)]
+        threads = [
+            asyncio.ensure_future(stage.work_in_thread(stop, lease=stage.rig.lease))
+            for _ in range(2)
+        ]
         try:
             await stage.result(added)
         finally:
@@ -173,7 +177,7 @@ class Running:
         waits = await stage.queue.enqueue(job("waits"))
         assert await waits.cancel()
         runs = await stage.queue.enqueue(job("runs", middle={"hang": True}))
-        async with stage.working():
+        async with stage.working(lease=stage.rig.lease):
             await stage.until(lambda: stage.effects.starts("middle", "runs") != [])
             assert await runs.cancel()
             for one in (waits, runs):

@@ -27,7 +27,8 @@ class Stage:
         self.name = name or f"conformance-{uuid4().hex[:12]}"
         self.effects = Effects(folder / f"{self.name}.effects")
         self.queue = self.new_queue()
-        self.refusal: str | None = None
+        self.refusal = ""
+        self.remark = ""
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Stage":
@@ -55,8 +56,12 @@ class Stage:
     def worker(
         self, cns: CNS | None = None, *, queue: Queue | None = None, **options: Any
     ) -> Worker:
-        """A worker of this process, on the flow unless told otherwise."""
-        options = {"results": [result], "lease": self.rig.lease, "grace": 0.2, **options}
+        """A worker of this process, on the flow unless told otherwise.
+
+        Its leases are long: only a test that waits for one to run out can bear a pause of the
+        machine that is longer than a short one.
+        """
+        options = {"results": [result], "grace": 0.2, **options}
         return Worker(queue or self.queue, cns or graph(self.effects), **options)
 
     @asynccontextmanager

@@ -44,7 +44,7 @@ class StoreRig:
 class StoreStage:
     """A store, opened, and a run of it that no other test uses."""
 
-    refusal: str | None = None
+    refusal = remark = ""
 
     def __init__(self, rig: StoreRig, folder: Path) -> None:
         self.rig = rig

@@ -15,7 +15,7 @@ HEADINGS = {"broker": "broker x behaviour", "store": "store x behaviour"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One behaviour of one broker or store, and why it is neither passed nor failed."""
+    """One behaviour of one broker or store; why it was not tried, or what is to be known of it."""
 
     outcome: Outcome
     reason: str = ""
@@ -59,8 +59,9 @@ def _cell(report: Any, about: Mapping[str, str]) -> Cell:
     if report.skipped:
         _, _, reason = report.longrepr  # of a skip it is (file, line, reason)
         return Cell("-", str(reason).removeprefix("Skipped: "))
-    refusal = about.get("cnstra.refused")
-    return Cell("pass") if refusal is None else Cell("refused", refusal)
+    if "cnstra.refused" in about:
+        return Cell("refused", about["cnstra.refused"])
+    return Cell("pass", about.get("cnstra.remark", ""))
 
 
 def _lines(rows: Mapping[str, Mapping[str, Cell]]) -> Iterable[str]:

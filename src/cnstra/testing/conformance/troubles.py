@@ -110,7 +110,7 @@ class Troubles:
 async def _survive(stage: Stage, fault: Fault) -> None:
     """Make the fault while jobs run and others are enqueued, and see each of them through."""
     signals = [job(str(number), middle={"sleep": 0.1}) for number in range(12)]
-    async with stage.working(concurrency=2):
+    async with stage.working(concurrency=2, lease=stage.rig.lease):
         added = [await stage.queue.enqueue(one) for one in signals[:6]]
         await stage.until(lambda: stage.effects.starts("middle") != [])
         made = asyncio.ensure_future(cause(fault))
