@@ -17,8 +17,9 @@ from typing import Any
 
 from bullmq import Worker as StockWorker
 
+from benchmarks.chains import chain_of
 from benchmarks.measure import Figure
-from cnstra import CNS, Queue, Worker, collateral, neuron
+from cnstra import Queue, Worker
 from cnstra.adapters import bullmq
 from cnstra.clock import SYSTEM_CLOCK
 from cnstra.durable.journal import Durability
@@ -154,25 +155,13 @@ def _durable(
 ) -> float:
     async def run() -> float:
         async with Queue(QUEUE, server.url) as queue:
-            worker = Worker(queue, _chain(hops), concurrency=concurrency, durability=durability)
+            worker = Worker(queue, chain_of(hops), concurrency=concurrency, durability=durability)
             running = asyncio.create_task(worker.run(until_idle=True))
             rate = await _second_half(server, jobs)
             await running
             return rate
 
     return asyncio.run(run())
-
-
-def _chain(hops: int) -> CNS:
-    names = ["input", *(f"c{hop}" for hop in range(1, hops)), "output"]
-    collaterals = [collateral(name, dict[str, int]) for name in names]
-    neurons: list[Any] = []
-    for hop in range(hops):
-        made = neuron(f"n{hop}", {"out": collaterals[hop + 1]})
-        neurons.append(
-            made.dendrite(collaterals[hop], lambda payload, axon: axon.out.create_signal(payload))
-        )
-    return CNS(neurons)
 
 
 async def _second_half(server: RedisServer, jobs: int) -> float:

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.postgres_server import STANDARD, PostgresServer, answers, new_schema
 from tests.redis_server import RedisServer
 
 pytest.register_assert_rewrite("cnstra.testing.conformance")
@@ -25,3 +26,22 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def empty_redis(redis_server: RedisServer) -> RedisServer:
     redis_server.call("FLUSHALL")
     return redis_server
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The server on the standard port, or one of our own where none answers."""
+    if answers(STANDARD):
+        yield STANDARD
+        return
+    server = PostgresServer()
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def postgres_schema(postgres_url: str) -> Iterator[str]:
+    """The URL of a schema that no other test uses."""
+    with new_schema(postgres_url) as url:
+        yield url

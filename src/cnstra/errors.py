@@ -243,12 +243,17 @@ class BrokerUnavailable(JobError):
 
 
 class NotOurDatabase(JobError):
-    """{path} is not a cnstra database ({reason}): name another file. It was not touched."""
+    """{path} is not a cnstra database ({reason}): name another. It was not touched."""
 
 
 class SchemaTooNew(JobError):
     """{path} was written by a newer cnstra (schema {found}, this one knows {known}): upgrade this
     cnstra. It was not touched."""
+
+
+class MigrationRequired(JobError):
+    """The schema {schema!r} at {url} is {found}, and this role may not change that ({reason}): run
+    `cnstra migrate {url}` as the role that owns the database, then grant this one its use."""
 
 
 class UnknownScheme(JobError, ValueError):

@@ -63,6 +63,23 @@ def test_a_database_that_is_not_ours_is_named(shell: Shell) -> None:
     assert "work.db" in said
 
 
+def test_what_has_no_tables_is_not_migrated(shell: Shell) -> None:
+    assert "no tables to migrate" in shell.complaint("migrate", "sqlite:///work.db")
+    assert "No adapter" in shell.complaint("migrate", "nonsense://work")
+    assert "URL" in shell.complaint("migrate")
+
+
+def test_a_migration_that_cannot_be_done_is_told(shell: Shell) -> None:
+    url = "postgresql://somebody:secret@127.0.0.1:9/db"
+
+    said = shell.complaint("migrate", url, code=1)
+
+    assert "postgresql://***@127.0.0.1:9/db" in said
+    assert "secret" not in said
+    assert "schema=" in shell.complaint("migrate", f"{url}?schema=two words")
+    assert "CREATE SCHEMA" in shell("migrate", url, "--sql").stdout
+
+
 def test_a_wrong_word_is_told_in_one_line(shell: Shell) -> None:
     assert "cnstra --help" in shell.complaint("jbos")
     assert "cnstra jobs --help" in shell.complaint("jobs")

@@ -13,10 +13,12 @@ from tests.redis_server import RedisServer
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq"])
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "bullmq":
         return str(request.getfixturevalue("empty_redis").url)
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_schema"))
     return "memory://examples" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.db"
 
 
@@ -169,3 +171,12 @@ def test_every_example_is_run_here() -> None:
 @pytest.mark.parametrize("example", ["basic_worker", "retry_by_hand"])
 def test_an_example_needs_no_argument(example: str, tmp_path: Path) -> None:
     assert run(example, cwd=tmp_path)
+
+
+def test_a_job_is_added_in_a_transaction(postgres_schema: str, tmp_path: Path) -> None:
+    assert run("postgres_transaction", postgres_schema, cwd=tmp_path) == [
+        "order 1 is rolled back: the card is declined",
+        "before the commit the queue holds 0 jobs",
+        "after it 1, and the table 1 orders",
+        "order 2 is shipped",
+    ]

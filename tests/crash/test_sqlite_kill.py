@@ -1,91 +1,17 @@
 """Processes that work on one SQLite file are killed again and again: nothing is lost or torn."""
 
-import random
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
-from cnstra.adapters import sqlite
-from cnstra.clock import SYSTEM_CLOCK
-from cnstra.durable.store import Ticket
-from cnstra.jobs.settlement import Completed
-from tests.crash.sqlite_hammer import LEASE, STEPS, steps_of
-
-ROOT = Path(__file__).parents[2]
-KILLS = 30
-AT_ONCE = 3
-
-
-class Hammers:
-    """The processes, and what they said."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
-        self.running: list[subprocess.Popen[bytes]] = []
-        self.started = 0
-
-    def start(self) -> None:
-        name = f"p{self.started}"
-        self.started += 1
-        with (self.folder / f"{name}.log").open("wb") as log:
-            command = [sys.executable, "-m", "tests.crash.sqlite_hammer", self.url, name]
-            self.running.append(subprocess.Popen(command, stdout=log, cwd=ROOT))
-
-    def kill_one_at_work(self) -> None:
-        victim = self.running.pop(0)
-        log = self.folder / f"p{self.started - AT_ONCE}.log"
-        wait_until(lambda: log.stat().st_size > 0)
-        time.sleep(random.uniform(0.0, 0.1))
-        victim.send_signal(signal.SIGKILL)
-        assert victim.wait() == -signal.SIGKILL, "it had ended by itself"
-
-    def kill_the_rest(self) -> None:
-        for process in self.running:
-            process.kill()
-            process.wait()
-
-    def said(self, what: str) -> list[str]:
-        lines = [line for log in self.folder.glob("*.log") for line in log.read_text().split("\n")]
-        return [line.removeprefix(f"{what} ") for line in lines if line.startswith(f"{what} ")]
-
-
-@contextmanager
-def hammering(url: str, folder: Path) -> Generator[Hammers, None, None]:
-    hammers = Hammers(url, folder)
-    try:
-        yield hammers
-    finally:
-        hammers.kill_the_rest()
-
-
-async def drain(url: str) -> None:
-    broker = sqlite.broker("q", url, SYSTEM_CLOCK, 3600.0)
-    await broker.open()
-    while deliveries := await broker.receive(50, lease=30.0, wait=2 * LEASE, rate=None):
-        for delivery in deliveries:
-            saved = delivery.saved
-            assert saved is not None
-            result = Completed(b"%d" % steps_of(saved))
-            await broker.settle(delivery, result, Ticket(delivery.run, saved.epoch, saved.seq + 1))
-    await broker.close()
+from tests.crash.hammer import STEPS
+from tests.crash.hammers import KILLS, drain, kill_again_and_again
 
 
 async def test_killed_processes_lose_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.db?synchronous=normal"
 
-    with hammering(url, tmp_path) as hammers:
-        for _ in range(AT_ONCE):
-            hammers.start()
-        for _ in range(KILLS):
-            hammers.kill_one_at_work()
-            hammers.start()
-        assert [process.poll() for process in hammers.running] == [None] * AT_ONCE
+    hammers = kill_again_and_again(url, tmp_path)
     with closing(sqlite3.connect(tmp_path / "jobs.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     await drain(url)
@@ -108,10 +34,3 @@ async def test_killed_processes_lose_nothing(tmp_path: Path) -> None:
     assert len(completed) == len(set(completed)) > KILLS
     assert {results[job] for job in completed} == {b"%d" % STEPS}
     assert orphans == []
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30.0
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.01)

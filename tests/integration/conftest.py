@@ -14,6 +14,7 @@ from cnstra.durable.store import ProgressStore
 from cnstra.jobs.broker import Adapter, Broker
 from tests.durables import TravellingClock
 from tests.manual_clock import ManualClock
+from tests.postgres_server import TravellingPostgresClock, standing_clock
 from tests.redis_server import RedisClock, TravellingRedisClock
 
 KEEP_RESULTS = 100.0
@@ -71,16 +72,19 @@ async def sqlite_file(tmp_path: Path) -> AsyncIterator[Place]:
     await place.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq"])
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     urls: dict[str, Callable[[], str]] = {
         "memory": lambda: f"memory://{uuid4().hex}",
         "sqlite": lambda: f"sqlite:///{tmp_path}/jobs.db?synchronous=normal",
         "bullmq": lambda: request.getfixturevalue("empty_redis").url,
+        "postgres": lambda: request.getfixturevalue("postgres_schema"),
     }
     place = Place(request.param, urls[request.param]())
     if request.param == "bullmq":
         place.clock = RedisClock(request.getfixturevalue("empty_redis"))
+    if request.param == "postgres":
+        place.clock = await standing_clock(place.url)
     yield place
     await place.close()
 
@@ -89,9 +93,11 @@ MAIL = {"mail": "", "copies": "?put_back=no&delay=1.5"}
 """Brokers of messages: one that can give a message back for a while, one that must send a copy."""
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq", *MAIL])
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres", *MAIL])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of a queue that no other test uses."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_schema"))
     if request.param == "memory":
         return f"memory://{uuid4().hex}"
     if request.param in MAIL:
@@ -106,4 +112,6 @@ def clock(request: pytest.FixtureRequest, url: str) -> TravellingClock:
     """For all who share `url`: a test sets it forward by `travel`."""
     if url.startswith("redis:"):
         return TravellingRedisClock(request.getfixturevalue("empty_redis"))
+    if url.startswith("postgresql:"):
+        return TravellingPostgresClock(url)
     return TravellingClock()

@@ -61,6 +61,10 @@ class OneOrAll(UsageError):
     """Name one dead job, or --all, and not both."""
 
 
+class NothingToMigrate(UsageError):
+    """A broker at {scheme}:// has no tables to migrate: it makes what it needs by itself."""
+
+
 class WrongArguments(UsageError):
     """{reason}"""
 

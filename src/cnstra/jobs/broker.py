@@ -33,6 +33,8 @@ class Capabilities:
     priorities: jobs of a larger priority run first.
     carries_progress: the job itself carries the wire form of the progress between attempts.
     longest_lease: seconds after which a lease ends, renewed or not; `None`: it never does.
+    transactional_enqueue: jobs may be added inside a transaction of the caller's: the broker is a
+        `TransactionalBroker`.
     hands_over: a handler may outlast that lease: the store's takes over, with a guard in the queue.
     ordering: jobs of one `ordering_key` run one after the other, in the order they were enqueued.
     lists: the states whose jobs can be listed. Completed jobs that cannot are not counted either.
@@ -47,6 +49,7 @@ class Capabilities:
     priorities: bool
     carries_progress: bool = False
     longest_lease: float | None = None
+    transactional_enqueue: bool = False
     hands_over: bool = False
     ordering: bool = False
     lists: tuple[JobState, ...] = JOB_STATES
@@ -248,6 +251,16 @@ class Broker(Protocol):
         ...
 
 
+class TransactionalBroker(Broker, Protocol):
+    """A broker in the database in which its callers keep their own data."""
+
+    async def enqueue_within(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[bool]:
+        """As `enqueue`, in the transaction that `connection` has open: the jobs are there once the
+        caller commits it. Called on the event loop of the caller.
+        """
+        ...
+
+
 class HandsOver(Protocol):
     """What a broker that `hands_over` can do beside."""
 
@@ -278,4 +291,16 @@ class Adapter(Protocol):
 
     def store(self, url: str, clock: Clock) -> ProgressStore:
         """The store at `url`. Raises `StoreError` where the adapter brings none."""
+        ...
+
+
+class MigratingAdapter(Adapter, Protocol):
+    """An adapter whose tables change from version to version."""
+
+    async def migrate(self, url: str) -> Sequence[int]:
+        """Bring the tables at `url` up to date; the versions that they went through."""
+        ...
+
+    def migration(self, url: str) -> str:
+        """What `migrate` does where there is nothing yet, for people to carry out themselves."""
         ...

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from math import inf, isfinite
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
@@ -23,7 +23,14 @@ from cnstra.errors import (
     QueueClosed,
     StoreRequired,
 )
-from cnstra.jobs.broker import Broker, Event, JobRecord, JobState, NewJob
+from cnstra.jobs.broker import (
+    Broker,
+    Event,
+    JobRecord,
+    JobState,
+    NewJob,
+    TransactionalBroker,
+)
 from cnstra.jobs.envelope import job_data
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
@@ -145,6 +152,7 @@ class Queue:
         priority: int = 0,
         ordering_key: str | None = None,
         job_id: str | None = None,
+        connection: Any = None,
     ) -> Job:
         """Add a job that will run the signal.
 
@@ -157,12 +165,14 @@ class Queue:
         priority: larger runs first.
         ordering_key: jobs of the same key run one after the other, where the broker can.
         job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
+        connection: a connection of yours to the broker's own database, where it is one: the job is
+            added in the transaction that is open there, and is there once you commit it.
 
         Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form, and
         `MessageTooLarge` for one that is over the broker's limit.
         """
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
-        return (await self._add([self._new_job(signal, job_id, options)]))[0]
+        return (await self._add([self._new_job(signal, job_id, options)], connection))[0]
 
     async def enqueue_many(
         self,
@@ -174,18 +184,31 @@ class Queue:
         run_at: datetime | float | None = None,
         priority: int = 0,
         ordering_key: str | None = None,
+        connection: Any = None,
     ) -> list[Job]:
         """Add a job for each signal, all or none. The options are those of `enqueue`."""
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
-        return await self._add([self._new_job(signal, None, options) for signal in signals])
+        jobs = [self._new_job(signal, None, options) for signal in signals]
+        return await self._add(jobs, connection)
 
-    async def _add(self, jobs: Sequence[NewJob]) -> list[Job]:
+    async def _add(self, jobs: Sequence[NewJob], connection: Any) -> list[Job]:
         added: Sequence[bool] = ()
         if jobs:
             await self.open()
             self._require_room(jobs)
+        if connection is not None:
+            added = await self._add_within(connection, jobs)
+        elif jobs:
             added = await self._call(lambda: self.broker.enqueue(jobs))
         return [Job(self, job.id, new=new) for job, new in zip(jobs, added, strict=True)]
+
+    async def _add_within(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[bool]:
+        """Add jobs on a connection of the caller's, which belongs to this very event loop."""
+        if not self.broker.capabilities.transactional_enqueue:
+            remedy = "this broker cannot join your transaction: enqueue once that is committed"
+            raise InvalidOption(option="connection", value=connection, remedy=remedy)
+        broker = cast(TransactionalBroker, self.broker)
+        return await broker.enqueue_within(connection, jobs) if jobs else ()
 
     def _require_room(self, jobs: Sequence[NewJob]) -> None:
         limit = self.broker.capabilities.max_payload

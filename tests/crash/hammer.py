@@ -1,4 +1,4 @@
-"""A process that works on a SQLite file as hard as it can, until it is killed.
+"""A process that works on a queue as hard as it can, until it is killed.
 
 It writes down what it was promised, after it was promised: `accepted <job>` and `completed <job>`.
 """
@@ -8,12 +8,11 @@ import os
 import random
 import sys
 
-from cnstra.adapters import sqlite
-from cnstra.adapters.sqlite.broker import SqliteBroker
 from cnstra.clock import SYSTEM_CLOCK
+from cnstra.durable.adapters import adapter_for
 from cnstra.durable.store import Patch, Saved, Ticket
 from cnstra.errors import Fenced, LeaseLost
-from cnstra.jobs.broker import NewJob
+from cnstra.jobs.broker import Broker, NewJob
 from cnstra.jobs.settlement import Completed, DeadLettered, Delivery, Requeued, Retry, Settlement
 
 LEASE = 0.5
@@ -31,16 +30,17 @@ def steps_of(saved: Saved) -> int:
     return steps
 
 
-async def work(broker: SqliteBroker, delivery: Delivery) -> None:
+async def work(broker: Broker, delivery: Delivery) -> None:
     """Take up the run where it is, go on for some steps, and end the attempt somehow."""
-    saved = delivery.saved
+    saved, store = delivery.saved, broker.store
     assert saved is not None
+    assert store is not None
     assert saved.result is None, saved
     steps, seq = steps_of(saved), saved.seq
     while steps < STEPS and random.random() < 0.9:
         seq += 1
         entries = {"steps": b"%d" % (steps + 1), "seq": b"%d" % seq, f"step/{steps}": bytes(200)}
-        await broker.store.commit(Ticket(delivery.run, saved.epoch, seq), Patch(entries))
+        await store.commit(Ticket(delivery.run, saved.epoch, seq), Patch(entries))
         steps += 1
     ending = end_of(steps)
     await broker.settle(delivery, ending, Ticket(delivery.run, saved.epoch, seq + 1))
@@ -60,7 +60,7 @@ def end_of(steps: int) -> Settlement:
     return random.choice(endings)
 
 
-async def hammer(broker: SqliteBroker, name: str) -> None:
+async def hammer(broker: Broker, name: str) -> None:
     number = 0
     while True:
         new = [NewJob(f"{name}-{number + n}", b"{}", f"run-{name}-{number + n}") for n in range(2)]
@@ -82,7 +82,7 @@ def say(what: str, job_id: str) -> None:
 
 
 async def main(url: str, name: str) -> None:
-    broker = sqlite.broker("q", url, SYSTEM_CLOCK, 3600.0)
+    broker: Broker = adapter_for(url).broker("q", url, SYSTEM_CLOCK, 3600.0)
     await broker.open()
     await hammer(broker, name)
 

@@ -1,0 +1,83 @@
+"""Which database and which schema a URL means."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ProgrammingError
+
+from cnstra.errors import InvalidOption
+
+DEFAULT_SCHEMA = "cnstra"
+CONNECT_TIMEOUT = 5
+SILENCE = 10_000
+"""Milliseconds after which a server that acknowledges nothing counts as gone."""
+
+_IDENTIFIER = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,49}")
+_DEFAULTS = {
+    "application_name": "cnstra",
+    "connect_timeout": str(CONNECT_TIMEOUT),
+    "keepalives_idle": "10",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+    "tcp_user_timeout": str(SILENCE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A schema of a database, and how to reach it.
+
+    shown: the URL without its password and its options. conninfo: what libpq is told.
+    listens: whether the server can tell us of changes; else it is asked.
+    connections: how many of them a process opens at once for its queries, at most.
+    """
+
+    shown: str
+    conninfo: str
+    schema: str = DEFAULT_SCHEMA
+    listens: bool = True
+    connections: int = 4
+
+    @classmethod
+    def of(cls, url: str) -> "Location":
+        """Read a URL of libpq's, with the options `schema`, `listen` and `connections` of ours.
+
+        >>> Location.of("postgresql://app@localhost/shop?schema=jobs&sslmode=require").schema
+        'jobs'
+        """
+        parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        schema = options.pop("schema", DEFAULT_SCHEMA)
+        if not _IDENTIFIER.fullmatch(schema):
+            raise InvalidOption(option="schema", value=schema, remedy=_HOW_TO_NAME_A_SCHEMA)
+        listen = options.pop("listen", "on")
+        if listen not in ("on", "off"):
+            raise InvalidOption(option="listen", value=listen, remedy="write on or off")
+        connections = options.pop("connections", "4")
+        if not connections.isdecimal() or int(connections) < 1:
+            raise InvalidOption(option="connections", value=connections, remedy="allow 1 or more")
+        shown, query = _shown(url), urlencode(options, quote_via=quote)
+        try:
+            told = conninfo_to_dict(parts._replace(query=query).geturl())
+        except ProgrammingError as error:
+            remedy = f"libpq cannot read it ({str(error).strip()})"
+            raise InvalidOption(option="url", value=shown, remedy=remedy) from error
+        defaults = {name: value for name, value in _DEFAULTS.items() if name not in told}
+        return cls(
+            shown=shown,
+            conninfo=make_conninfo("", **defaults, **told),
+            schema=schema,
+            listens=listen == "on",
+            connections=int(connections),
+        )
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    _, at, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"***@{place}" if at else place, query="").geturl()
+
+
+_HOW_TO_NAME_A_SCHEMA = "name it in letters, digits and _, 50 of them at most, not from a digit on"

@@ -1,0 +1,1 @@
+SELECT :"schema".cancel(%(queue)s, %(id)s)

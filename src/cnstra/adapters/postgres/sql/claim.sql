@@ -1,0 +1,4 @@
+SELECT *
+FROM :"schema".claim(
+    %(queue)s, %(limit)s, %(token)s, %(lease)s, %(rate_jobs)s, %(rate_per)s, %(unheard)s::text[]
+)

@@ -1,0 +1,1 @@
+SELECT :"schema".forget_runs(%(runs)s::text[])

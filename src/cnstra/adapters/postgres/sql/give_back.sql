@@ -1,0 +1,1 @@
+SELECT :"schema".give_back(%(queue)s, %(tokens)s::text[])

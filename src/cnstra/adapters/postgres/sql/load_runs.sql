@@ -1,0 +1,2 @@
+SELECT run, epoch, seq, held, result, keys, "values"
+FROM :"schema".load_now(%(runs)s::text[])

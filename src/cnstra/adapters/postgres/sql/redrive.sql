@@ -1,0 +1,1 @@
+SELECT :"schema".redrive(%(queue)s, %(id)s)

@@ -1,0 +1,1 @@
+SELECT queue, channel FROM :"schema".register(%(name)s)

@@ -1,0 +1,1 @@
+SELECT :"schema".remove(%(queue)s, %(id)s)
