@@ -356,11 +356,18 @@ async def test_scripts_that_redis_forgot_are_loaded_again(
 
 
 @pytest.mark.parametrize("how", ["swallow", "refuse"])
-@pytest.mark.parametrize("command", ["receive", "settle", "commit_run", "recover", "enqueue"])
+@pytest.mark.parametrize(
+    "command", ["receive", "complete", "settle", "commit_run", "recover", "enqueue"]
+)
 async def test_a_connection_lost_at_any_command_loses_no_job(
     redis_server: RedisServer, name: str, command: str, how: str
 ) -> None:
     """It may run twice what no checkpoint holds, as the lease of a lost answer has to run out."""
+
+    async def work(step: str, item: int, ctx: Context[Any]) -> None:
+        if command == "settle" and ctx.attempt == 1:
+            raise OSError("not yet")
+
     async with Proxy(redis_server.port) as proxy, Queue(name, proxy.url) as queue:
         if command == "enqueue":
             setattr(proxy, how, script(command).sha)
@@ -374,7 +381,7 @@ async def test_a_connection_lost_at_any_command_loses_no_job(
         if command != "enqueue":
             setattr(proxy, how, script(command).sha)
 
-        await work_until_idle(queue, concurrency=2, lease=1.0, durability="step")
+        await work_until_idle(queue, work, concurrency=2, lease=1.0, durability="step")
 
         assert proxy.cuts == 1
         assert (await queue.counts()) == {

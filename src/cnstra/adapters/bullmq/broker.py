@@ -29,6 +29,7 @@ from cnstra.adapters.bullmq.scripts import script
 from cnstra.adapters.bullmq.settling import (
     CANCELLED,
     CANCELLED_FIELDS,
+    completion_options,
     ending_of,
     lease_options,
     packed,
@@ -41,6 +42,7 @@ from cnstra.adapters.bullmq.wire import (
     lock_of,
     names_its_run,
     number_in,
+    proof_of,
     record_of,
     run_of,
     without_crashes,
@@ -60,6 +62,7 @@ from cnstra.jobs.broker import (
 )
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import (
+    Completed,
     DeadLettered,
     Delivery,
     Lost,
@@ -73,8 +76,13 @@ CHECKS_PER_LEASE = 6
 CANCEL_OPTIONS = {"token": "0", "attempts": 1, "maxMetricsSize": ""}
 
 
-STRANGER = Lease({}, JobOptions(), 30.0, b"", b"", "", 0, None, afresh=True, is_stored=True)
-"""The lease of a delivery that this broker has not made."""
+def stranger(delivery: Delivery) -> Lease:
+    """The lease of a delivery that this broker has not made."""
+    native, token = lock_of(delivery)
+    return Lease(
+        {}, JobOptions(), 30.0, native, token, delivery.token, delivery.run, 0, None,
+        afresh=True, is_stored=True,
+    )  # fmt: skip
 
 
 class BullMQBroker:
@@ -184,21 +192,29 @@ class BullMQBroker:
         if isinstance(settlement, Lost):
             self._forget(delivery)
             return ()
-        native, token = lock_of(delivery)
-        held = self._lease_of(delivery) or STRANGER
-        ending = ending_of(settlement, held.fields, held.options)
-        fields, changes = ending.fields_for(delivery, token)
-        next_token, next_options = self._lease_options(ahead) if ahead else (b"", b"")
-        if ending.kind == "completed":
-            next_token = token
-        finish = packed(ending.options(held.options.max_attempts, ahead), token)
-        answer = await self._run(
-            "settle", native, token, ending.kind, milliseconds(self._clock),
-            ending.value, fields, finish, ending.delay, round(held.duration * 1000),
-            self._run_to_settle(delivery), ticket.epoch if ticket else "",
-            ticket.seq if ticket else 0, int(changes), int(ending.is_deleted), ending.told(),
-            RUN_TIME, CANCELLED, CANCELLED_FIELDS, next_options,
-        )  # fmt: skip
+        held = self._lease_of(delivery) or stranger(delivery)
+        run = self._store.key(held.run) if held.is_stored else b""
+        epoch, seq = (ticket.epoch, ticket.seq) if ticket else ("", 0)
+        if isinstance(settlement, Completed):
+            next_token = held.token
+            options = completion_options(held.fields.get(b"opts"), ahead)
+            answer = await self._run(
+                "complete", held.native, held.token, milliseconds(self._clock), settlement.result,
+                packed(options, held.token), 1 if ahead else 0, run, epoch, seq,
+                round(held.duration * 1000),
+            )  # fmt: skip
+        else:
+            next_token, next_options = self._lease_options(ahead) if ahead else (b"", b"")
+            ending = ending_of(settlement, held.fields, held.options)
+            fields, changes = ending.fields_for(delivery, held.token)
+            answer = await self._run(
+                "settle", held.native, held.token, ending.kind, milliseconds(self._clock),
+                ending.value, fields,
+                packed(ending.options(held.options.max_attempts), held.token), ending.delay,
+                round(held.duration * 1000), run, epoch, seq, int(changes),
+                int(ending.is_deleted), ending.told(), RUN_TIME, CANCELLED, CANCELLED_FIELDS,
+                next_options,
+            )  # fmt: skip
         verdict = answer[0]
         if verdict == b"fenced":
             found = int(answer[1])
@@ -210,11 +226,6 @@ class BullMQBroker:
             return ()
         deliveries, _, _ = await self._delivered(answer[1:], next_token, ahead.lease)
         return deliveries
-
-    def _run_to_settle(self, delivery: Delivery) -> bytes:
-        """The key of the run; empty where nothing of it is stored, so that nothing need be done."""
-        lease = self._lease_of(delivery)
-        return self._store.key(delivery.run) if lease is None or lease.is_stored else b""
 
     async def _recover(self, every: float) -> None:
         """Make due again what leases held that have run out."""
@@ -291,10 +302,12 @@ class BullMQBroker:
             saved = await self._store.load_for(run, epoch, origin_of(carried), held=held)
         afresh, is_stored = saved is None or not saved.entries, saved is not None
         saved = saved or Saved(epoch=epoch, held=held)
+        proof = proof_of(native, token)
         self._store.leases[run] = Lease(
-            fields, options, lease, native, token, run, saved.epoch, carried, afresh, is_stored
-        )
-        delivery = delivery_of(native, token, fields, options, run, saved)
+            fields, options, lease, native, token, proof, run, saved.epoch, carried, afresh,
+            is_stored,
+        )  # fmt: skip
+        delivery = delivery_of(native, proof, fields, options, run, saved)
         if b"cn:cancel" in fields:
             await self._fail(delivery, JobCancelled.__name__, CANCELLED)
             return None
@@ -303,7 +316,7 @@ class BullMQBroker:
     def _lease_of(self, delivery: Delivery) -> Lease | None:
         """The lease of a delivery, unless the job has been leased again since."""
         lease = self._store.leases.get(delivery.run)
-        return lease if lease is not None and lease.token == lock_of(delivery)[1] else None
+        return lease if lease is not None and lease.proof == delivery.token else None
 
     def _forget(self, delivery: Delivery) -> None:
         if self._lease_of(delivery) is not None:

@@ -1,14 +1,6 @@
 -- Fail a job. What BullMQ would delete at once is copied to our dead letters first, under the first free name.
 --- bullmq moveToFinished
-local function finish(base, id, now, property, value, target, fields, options, leases_next)
-  local keys = {
-    base .. 'wait', base .. 'active', base .. 'prioritized', base .. 'events', base .. 'stalled',
-    base .. 'limiter', base .. 'delayed', base .. 'paused', base .. 'meta', base .. 'pc', base .. target,
-    base .. id, base .. 'metrics:' .. target, base .. 'marker',
-  }
-  local arguments = {id, now, property, value, target, leases_next and '1' or '', base, options, fields}
-  return moveToFinished(keys, arguments)
-end
+--- ours finishing
 
 local function copy_to_dead_letters(base, id, now, reason, fields)
   local name, number = id, 1
