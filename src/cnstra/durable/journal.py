@@ -31,6 +31,11 @@ Write = Callable[[ProgressStore, Ticket], Awaitable[None]]
 class Journal:
     """The writes of one attempt, under one epoch."""
 
+    __slots__ = (
+        "_barriers", "_clock", "_epoch", "_io", "_landed", "_mailbox", "_on_lost", "_progress",
+        "_seq", "_store", "_wanted", "_writing", "lost",
+    )  # fmt: skip
+
     def __init__(
         self,
         store: ProgressStore | None,
@@ -92,9 +97,14 @@ class Journal:
         self.when_landed(land)
         await landed
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a write is wanted, or in flight."""
+        return self._wanted or self._writing
+
     async def settle(self) -> None:
         """Wait until no write is in flight: what has changed since is of no account any more."""
-        self._progress.take()
+        self._progress.drop()
         self._wanted = False  # before the look: what has not begun by now finds nothing wanted
         if self._writing:
             await self.flush()

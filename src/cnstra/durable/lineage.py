@@ -73,7 +73,7 @@ def follow(path: Path, branch: int) -> Path:
 
 def path_text(path: Path) -> str:
     """The path as it is saved: `0*5.1` is branch 0 five times, then branch 1."""
-    return ".".join(f"{branch}*{times}" if times > 1 else str(branch) for branch, times in path)
+    return ".".join([f"{branch}*{times}" if times > 1 else str(branch) for branch, times in path])
 
 
 def path_from_text(text: str) -> Path:
@@ -118,6 +118,5 @@ def _bytes(text: str) -> bytes:
 
 def _hash(*parts: bytes) -> bytes:
     """A digest of the parts. Each is preceded by its length, so that no two lists look alike."""
-    return blake2b(
-        b"".join(b"%d:%b" % (len(part), part) for part in parts), digest_size=KEY_BYTES
-    ).digest()
+    joined = b"".join([b"%d:%b" % (len(part), part) for part in parts])
+    return blake2b(joined, digest_size=KEY_BYTES).digest()

@@ -29,7 +29,7 @@ from cnstra.errors import (
     StimulationFailed,
     StoreUnavailable,
 )
-from cnstra.jobs.envelope import signal_in
+from cnstra.jobs.envelope import entry_in
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.retry import MAX_DELAY, backoff_from_wire
 from cnstra.jobs.settlement import (
@@ -90,7 +90,7 @@ class Attempt:
         Never raises for what is wrong with the job itself.
         """
         try:
-            signal = signal_in(self.delivery.job_id, self.delivery.data)
+            signal = entry_in(self.delivery.job_id, self.delivery.data)
             saved = self.delivery.saved or await self._load()
             if saved is None:
                 return Settled(Requeued(self.delivery.progress), None)
