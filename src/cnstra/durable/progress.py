@@ -16,7 +16,7 @@ only we know in its `cnstra` part.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -197,7 +197,8 @@ class Progress:
 
     def tasks(self) -> list[tuple[str, TaskEntry]]:
         """What the run owes: (key, task), in the order of emission."""
-        found = [(key[2:], self._read(key, _decode_task)) for key in self._keys("t/")]
+        keys = [key for key in self.entries if key.startswith("t/")]
+        found = [(key[2:], self._read(key, _decode_task)) for key in keys]
         return sorted(found, key=lambda pair: pair[1].number)
 
     def error(self, key: str) -> ErrorEntry | None:
@@ -210,11 +211,14 @@ class Progress:
 
     def contexts(self) -> dict[str, bytes]:
         """The context values, as JSON."""
-        return {key[2:]: encoded(self.entries[key]) for key in self._keys("c/")}
+        return {
+            key[2:]: encoded(entry) for key, entry in self.entries.items() if key.startswith("c/")
+        }
 
     def results(self) -> list[ResultEntry]:
         """The results, in lineage order."""
-        found = [self._read(key, _decode_result) for key in self._keys("r/")]
+        keys = [key for key in self.entries if key.startswith("r/")]
+        found = [self._read(key, _decode_result) for key in keys]
         return sorted(found, key=lambda one: lineage_order((one.depth, self._path(one.path))))
 
     def result(self) -> bytes:
@@ -234,9 +238,6 @@ class Progress:
         self.results()
         for name, value in self.contexts().items():
             self._json(f"c/{name}", value)
-
-    def _keys(self, prefix: str) -> Iterator[str]:
-        return (key for key in self.entries if key.startswith(prefix))
 
     def _read(self, key: str, decode: Any) -> Any:
         entry = self.entries[key]

@@ -150,8 +150,7 @@ class Recording:
         raise AssertionError("a durable run begins with begin() or resume()")
 
     def started(self, item: Item) -> Barrier | None:
-        key = item[2].text
-        if key in self._suspects:
+        if self._suspects and (key := item[2].text) in self._suspects:
             self._suspects.discard(key)
             mark = self._progress.start(key) or StartEntry()
             with self._progress:

@@ -29,7 +29,7 @@ logger = logging.getLogger("cnstra.durable")
 DEFAULT_CRASH_LIMIT = 5
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(msgspec.Struct, frozen=True, gc=False):
     """The run owes nothing. `result` is `{"results": [...]}` as JSON."""
 
     result: bytes

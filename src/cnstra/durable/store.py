@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 
-class Ticket(msgspec.Struct, frozen=True):
+class Ticket(msgspec.Struct, frozen=True, gc=False):
     """The right to write to a run: the epoch that `load` took, and the number of this write.
 
     A store accepts a write when the run's epoch is the ticket's and the run's `seq` is lower than
@@ -36,7 +36,7 @@ class Patch:
         return bool(self.puts or self.deletes or self.release)
 
 
-class Saved(msgspec.Struct, frozen=True):
+class Saved(msgspec.Struct, frozen=True, gc=False):
     """A run as the store holds it.
 
     epoch: the epoch; after `load`, the one that this load took.

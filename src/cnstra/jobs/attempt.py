@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import cast
+
+import msgspec
 
 from cnstra.durable.io_thread import Mailbox
 from cnstra.durable.run import (
@@ -48,8 +49,7 @@ LOAD_PAUSE = 0.2
 PARKED = "its lease cannot be renewed much longer"
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """What to tell the broker, and the right to make it the run's last write in the same step."""
 
     settlement: Settlement
@@ -58,6 +58,11 @@ class Settled:
 
 class Attempt:
     """A delivery, while this worker holds it. `handle` runs it; the rest steers it meanwhile."""
+
+    __slots__ = (
+        "__weakref__", "_cancelled", "_cns", "_grace", "_lost", "_mailbox", "_options", "_queue",
+        "_released", "_run", "delivery", "expires",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -99,7 +99,7 @@ class Event:
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-class Ahead(msgspec.Struct, frozen=True):
+class Ahead(msgspec.Struct, frozen=True, gc=False):
     """What a worker would lease next, for `lease` seconds and under `rate`, as it would with
     `receive`.
     """

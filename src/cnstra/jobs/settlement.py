@@ -8,7 +8,7 @@ import msgspec
 from cnstra.durable.store import Saved
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One job, leased to this worker until its lease runs out or it is settled.
 
     job_id: the job's id, as its owner gave it. data: the job data, as the bytes that were enqueued.
@@ -40,13 +40,13 @@ WireError = Mapping[str, Any]
 """An error as it is written down: `{"message", "name", "stack"}`."""
 
 
-class Completed(msgspec.Struct, frozen=True):
+class Completed(msgspec.Struct, frozen=True, gc=False):
     """The run is complete: `result` is its result as JSON, `{"results": [...]}`."""
 
     result: bytes
 
 
-class Retry(msgspec.Struct, frozen=True):
+class Retry(msgspec.Struct, frozen=True, gc=False):
     """The attempt failed and another is due in `delay` seconds; it uses up one attempt.
 
     `progress` is the wire form of the progress for a broker that carries it with the job; a broker
@@ -58,7 +58,7 @@ class Retry(msgspec.Struct, frozen=True):
     error: WireError
 
 
-class Requeued(msgspec.Struct, frozen=True):
+class Requeued(msgspec.Struct, frozen=True, gc=False):
     """The job is put back at once, without using up an attempt: a shutdown, or a park.
 
     `delay` is for a worker that cannot judge this job and leaves it to others for a while.
@@ -68,7 +68,7 @@ class Requeued(msgspec.Struct, frozen=True):
     delay: float = 0.0
 
 
-class DeadLettered(msgspec.Struct, frozen=True):
+class DeadLettered(msgspec.Struct, frozen=True, gc=False):
     """The job will not be tried again by itself. Its progress stays, so that it can be redriven.
 
     The attempt that ends so counts as made.
@@ -78,7 +78,7 @@ class DeadLettered(msgspec.Struct, frozen=True):
     progress: bytes | None
 
 
-class Lost(msgspec.Struct, frozen=True):
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """Another worker has the job by now. There is nothing to tell the broker."""
 
 

@@ -73,6 +73,13 @@ from cnstra.jobs.settlement import (
 LEASE_STATES: tuple[LeaseState, ...] = ("lost", "cancelled", "kept")
 LONGEST_UNCHECKED = 5.0
 CHECKS_PER_LEASE = 6
+CAPABILITIES = Capabilities(
+    atomic_settlement=True,
+    own_store=True,
+    shared_rate_limit=True,
+    priorities=True,
+    carries_progress=True,
+)
 CANCEL_OPTIONS = {"token": "0", "attempts": 1, "maxMetricsSize": ""}
 
 
@@ -106,13 +113,7 @@ class BullMQBroker:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(
-            atomic_settlement=True,
-            own_store=True,
-            shared_rate_limit=True,
-            priorities=True,
-            carries_progress=True,
-        )
+        return CAPABILITIES
 
     @property
     def store(self) -> RunStore:
