@@ -10,7 +10,8 @@ from itertools import count
 from math import inf
 from typing import Any
 
-from cnstra.adapters.bullmq.client import Client, Unreachable
+from cnstra.adapters.bullmq.client import Client
+from cnstra.adapters.bullmq.connection import Unreachable
 from cnstra.adapters.bullmq.events import LOOK_AHEAD, events_in, number_of, stream_id
 from cnstra.adapters.bullmq.following import LONGEST_BLOCK, Follower, Marker
 from cnstra.adapters.bullmq.leases import Lease, origin_of

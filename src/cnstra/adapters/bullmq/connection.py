@@ -17,8 +17,19 @@ class Refused(Exception):
     """Redis answered with an error."""
 
 
-class Disconnected(Exception):
+class Unreachable(Exception):
+    """Redis cannot serve us just now."""
+
+
+class Disconnected(Unreachable):
     """The connection is gone. Whether what was in flight has been done, nobody knows."""
+
+
+TURNED_AWAY = (
+    "LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "MISCONF",
+    "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM",
+)  # fmt: skip
+"""Errors of a server that can serve nobody just now, or not us. Nothing of the command was done."""
 
 
 class Connection(asyncio.Protocol):
@@ -40,7 +51,10 @@ class Connection(asyncio.Protocol):
         self.lost: Exception | None = None
 
     def call(self, *parts: Part) -> asyncio.Future[Any]:
-        """Ask; the future holds the answer, or raises `Refused` or `Disconnected`."""
+        """Ask; the future holds the answer.
+
+        It raises `Unreachable`, or `Refused` for what is wrong with the command itself.
+        """
         reply: asyncio.Future[Any] = self._loop.create_future()
         if self.lost is not None:
             reply.set_exception(self.lost)
@@ -78,7 +92,8 @@ class Connection(asyncio.Protocol):
                 if reply.done():  # nobody waits for it any more
                     continue
                 if isinstance(answer, Refused):
-                    reply.set_exception(answer)
+                    is_away = str(answer).startswith(TURNED_AWAY)
+                    reply.set_exception(Unreachable(str(answer)) if is_away else answer)
                 else:
                     reply.set_result(answer)
         except (ProtocolError, IndexError) as error:

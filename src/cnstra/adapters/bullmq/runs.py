@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from cnstra.adapters.bullmq.client import Client, Unreachable
+from cnstra.adapters.bullmq.client import Client
+from cnstra.adapters.bullmq.connection import Unreachable
 from cnstra.adapters.bullmq.leases import Lease
 from cnstra.adapters.bullmq.options import milliseconds
 from cnstra.adapters.bullmq.scripts import script
