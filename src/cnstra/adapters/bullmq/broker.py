@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 from cnstra.adapters.bullmq.client import Client
+from cnstra.adapters.bullmq.completing import Completions
 from cnstra.adapters.bullmq.connection import Unreachable
 from cnstra.adapters.bullmq.events import LOOK_AHEAD, events_in, number_of, stream_id
 from cnstra.adapters.bullmq.following import LONGEST_BLOCK, Follower, Marker
@@ -107,6 +108,7 @@ class BullMQBroker:
         self._store = RunStore(
             self._client, self._base + b"cnstra:run:", clock, base=self._base, owns_client=False
         )
+        self._completions = Completions(self._client, self._base, clock)
         self._who = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(6).hex()}".encode()
         self._leased = count(1)
         self._checked_at = -inf
@@ -200,11 +202,14 @@ class BullMQBroker:
         if isinstance(settlement, Completed):
             next_token = held.token
             options = completion_options(held.fields.get(b"opts"), ahead)
-            answer = await self._run(
-                "complete", held.native, held.token, milliseconds(self._clock), settlement.result,
-                packed(options, held.token), 1 if ahead else 0, run, epoch, seq,
-                round(held.duration * 1000),
+            completion = (
+                held.native, held.token, settlement.result, packed(options, held.token),
+                1 if ahead else 0, run, epoch, seq, round(held.duration * 1000),
             )  # fmt: skip
+            try:
+                answer = await self._completions.complete(completion)
+            except Unreachable as error:
+                raise self._unavailable(error) from error
         else:
             next_token, next_options = self._lease_options(ahead) if ahead else (b"", b"")
             ending = ending_of(settlement, held.fields, held.options)

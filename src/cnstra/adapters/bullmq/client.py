@@ -55,7 +55,7 @@ class Client:
         connection = self._live or await self._connected()
         return await connection.call(*parts)
 
-    async def run(self, script: Script, *parts: Part) -> Any:
+    async def run(self, script: Script, *parts: Part, is_chunk: bool = False) -> Any:
         """Run a script by its digest: `parts` are its one key and its arguments.
 
         A server that does not know it has run nothing, so it is loaded and asked again.
@@ -63,7 +63,7 @@ class Client:
         for _ in range(3):
             connection = self._live or await self._connected()
             try:
-                return await connection.call(b"EVALSHA", script.sha, 1, *parts)
+                return await connection.call(b"EVALSHA", script.sha, 1, *parts, is_chunk=is_chunk)
             except Refused as error:
                 if not str(error).startswith("NOSCRIPT"):
                     raise

@@ -32,6 +32,11 @@ TURNED_AWAY = (
 """Errors of a server that can serve nobody just now, or not us. Nothing of the command was done."""
 
 
+def refusal(text: str) -> Unreachable | Refused:
+    """What an error of Redis' means to us."""
+    return Unreachable(text) if text.startswith(TURNED_AWAY) else Refused(text)
+
+
 class Connection(asyncio.Protocol):
     """A connected socket. What is asked of it after its loss raises `Disconnected` at once.
 
@@ -50,8 +55,8 @@ class Connection(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self.lost: Exception | None = None
 
-    def call(self, *parts: Part) -> asyncio.Future[Any]:
-        """Ask; the future holds the answer.
+    def call(self, *parts: Part, is_chunk: bool = False) -> asyncio.Future[Any]:
+        """Ask; the future holds the answer. is_chunk: whether this request is worth a write.
 
         It raises `Unreachable`, or `Refused` for what is wrong with the command itself.
         """
@@ -63,7 +68,7 @@ class Connection(asyncio.Protocol):
             self._heard_at = self._loop.time()
         self._replies.append(reply)
         self._requests.append(cast(bytes, pack_command(cast(Any, parts))))
-        if len(self._requests) >= CHUNK:
+        if is_chunk or len(self._requests) >= CHUNK:
             self._flush()
         elif not self._flush_is_due:
             self._flush_is_due = True
@@ -92,8 +97,7 @@ class Connection(asyncio.Protocol):
                 if reply.done():  # nobody waits for it any more
                     continue
                 if isinstance(answer, Refused):
-                    is_away = str(answer).startswith(TURNED_AWAY)
-                    reply.set_exception(Unreachable(str(answer)) if is_away else answer)
+                    reply.set_exception(refusal(str(answer)))
                 else:
                     reply.set_result(answer)
         except (ProtocolError, IndexError) as error:

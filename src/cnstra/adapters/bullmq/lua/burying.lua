@@ -18,7 +18,8 @@ end
 -- `counts`: whether the attempt counts as made, as BullMQ always has it.
 local function bury(base, id, now, reason, fields, options, is_deleted, counts)
   local letter = is_deleted and copy_to_dead_letters(base, id, now, reason, fields)
-  local answer = finish(base, id, now, 'failedReason', reason, 'failed', fields, options)
+  local keys = finishing_keys(base, 'failed')
+  local answer = finish(keys, base, id, now, 'failedReason', reason, 'failed', fields, options)
   if type(answer) == 'number' and answer < 0 then
     if letter then
       redis.call('DEL', letter)
