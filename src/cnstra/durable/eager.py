@@ -15,37 +15,32 @@ def begin(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
     except StopIteration:
         return None
     except BaseException as error:
-        return asyncio.ensure_future(_raise(error))
-    return asyncio.ensure_future(_see_through(coroutine, waits_for))
+        return asyncio.get_running_loop().create_task(_raise(error))
+    return asyncio.get_running_loop().create_task(_Begun(coroutine, waits_for))
 
 
 async def _raise(error: BaseException) -> None:
     raise error
 
 
-async def _see_through(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
-    await _Rest(coroutine, waits_for)
-
-
-class _Rest:
-    """A coroutine that has begun, for `await`; it waits for `waits_for`."""
+class _Begun(Coroutine[Any, Any, None]):
+    """A coroutine that has begun, as a task takes it: first it waits for `waits_for`."""
 
     __slots__ = ("_coroutine", "_waits_for")
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
         self._coroutine = coroutine
-        self._waits_for = waits_for
+        self._waits_for: list[Any] = [waits_for]
 
-    def __await__(self) -> Generator[Any, None, None]:
-        coroutine, waits_for = self._coroutine, self._waits_for
-        while True:
-            try:
-                yield waits_for
-            except BaseException as error:
-                step, argument = coroutine.throw, error
-            else:
-                step, argument = coroutine.send, None
-            try:
-                waits_for = step(argument)
-            except StopIteration:
-                return
+    def send(self, value: Any, /) -> Any:
+        return self._waits_for.pop() if self._waits_for else self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        self._waits_for.clear()
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        raise NotImplementedError("it is a task's")

@@ -239,19 +239,26 @@ class Stimulation:
         if self.closing or not more:
             self._end_if_over()
         elif self.spare is None:
-            self.spare = self.spawn(strand(self))
-            self.spare.add_done_callback(self._strand_ended)
+            self.spare = self._spawn(strand(self), self._strand_ended)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task of the run's, in a copy of the variables that the run began with."""
+        return self._spawn(coroutine, _tasks.discard)
+
+    def _spawn(
+        self,
+        coroutine: Coroutine[Any, Any, None],
+        ended: Callable[["asyncio.Task[None]"], None],
+    ) -> "asyncio.Task[None]":
         assert self.loop is not None
         task = self.loop.create_task(coroutine, context=self._vars.copy())
         _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+        task.add_done_callback(ended)
         return task
 
     def _strand_ended(self, task: "asyncio.Task[None]") -> None:
         """A strand that was cancelled before it began leaves its work behind."""
+        _tasks.discard(task)
         if self.spare is task:
             self.spare = None
             self.abort(asyncio.CancelledError("the run's task was cancelled"))
