@@ -61,7 +61,9 @@ class PayloadCodec(Generic[T]):
             )
         try:
             value = self._decoder.decode(data)
-            return value if self._tuple is None else self._tuple(*msgspec.structs.astuple(value))
+            if self._tuple is not None:
+                value = self._tuple(*msgspec.structs.astuple(value))
+            return cast(T, value)
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise InvalidPayload(
                 collateral=self.name, type=_name_of(self.type), reason=error
