@@ -259,7 +259,7 @@ def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
 
 def _emission_key(parent: Lineage, signal: Signal[Any], position: int) -> bytes:
     own_key = cast(object, signal.key)
-    if not isinstance(own_key, str | None):
+    if own_key is not None and not isinstance(own_key, str):
         remedy = "the key of a signal is a text: str(...) it"
         raise InvalidOption(option="key", value=own_key, remedy=remedy)
     return emission_key(parent, signal.collateral_name, position, own_key)
