@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 
+import msgspec
+
 from cnstra import CNS, Collateral, Context, Queue, Worker, collateral, neuron
 from cnstra.clock import SYSTEM_CLOCK, SystemClock
 from cnstra.durable.adapters import adapter_for
@@ -304,7 +306,10 @@ class CarryingBroker(BrokerAround):
         self, limit: int, *, lease: float, wait: float, rate: RateLimit | None
     ) -> Sequence[Delivery]:
         found = await self.inner.receive(limit, lease=lease, wait=wait, rate=rate)
-        return [replace(one, saved=None, progress=self.carried.get(one.job_id)) for one in found]
+        return [
+            msgspec.structs.replace(one, saved=None, progress=self.carried.get(one.job_id))
+            for one in found
+        ]
 
     async def settle(
         self, delivery: Delivery, settlement: Settlement, ticket: Any, ahead: Any = None

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from cnstra import Queue, Worker
+from cnstra.adapters.bullmq.connection import Refused
 from cnstra.adapters.bullmq.location import location_of
 from cnstra.adapters.bullmq.names import candidates, decode_id, encode_id
 from cnstra.adapters.bullmq.options import backoff_from_bullmq, backoff_to_bullmq
@@ -17,6 +18,7 @@ from cnstra.adapters.bullmq.scripts import script
 from cnstra.engine.context import Context
 from cnstra.errors import BrokerUnavailable, InvalidOption, MissingExtra
 from cnstra.jobs.retry import exponential, fixed
+from cnstra.jobs.settlement import Completed
 from tests.durables import PATIENCE
 from tests.flows import output, request, three_steps
 from tests.proxy import Proxy
@@ -356,12 +358,19 @@ async def test_scripts_that_redis_forgot_are_loaded_again(
 
 
 @pytest.mark.parametrize("how", ["swallow", "refuse"])
-@pytest.mark.parametrize("command", ["receive", "settle", "commit_run", "recover", "enqueue"])
+@pytest.mark.parametrize(
+    "command", ["receive", "complete", "settle", "commit_run", "recover", "enqueue"]
+)
 async def test_a_connection_lost_at_any_command_loses_no_job(
     redis_server: RedisServer, name: str, command: str, how: str
 ) -> None:
     """It may run twice what no checkpoint holds, as the lease of a lost answer has to run out."""
     redis_server.call("SCRIPT", "LOAD", script(command).source)
+
+    async def work(step: str, item: int, ctx: Context[Any]) -> None:
+        if command == "settle" and ctx.attempt == 1:
+            raise OSError("not yet")
+
     async with Proxy(redis_server.port) as proxy, Queue(name, proxy.url) as queue:
         if command == "enqueue":
             setattr(proxy, how, script(command).sha)
@@ -375,7 +384,7 @@ async def test_a_connection_lost_at_any_command_loses_no_job(
         if command != "enqueue":
             setattr(proxy, how, script(command).sha)
 
-        await work_until_idle(queue, concurrency=2, lease=1.0, durability="step")
+        await work_until_idle(queue, work, concurrency=2, lease=1.0, durability="step")
 
         assert proxy.cuts == 1
         assert (await queue.counts()) == {
@@ -383,8 +392,10 @@ async def test_a_connection_lost_at_any_command_loses_no_job(
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("command", ["receive", "settle"])
+@pytest.mark.parametrize(
+    ("command", "fails"),
+    [("receive", False), ("receive", True), ("complete", False), ("settle", True)],
+)
 async def test_what_was_leased_in_a_lost_answer_is_given_back(
     redis_server: RedisServer, name: str, command: str, fails: bool
 ) -> None:
@@ -414,6 +425,28 @@ async def test_what_was_leased_in_a_lost_answer_is_given_back(
     times = 2 if fails else 1
     assert [log.count(("step1", item)) for item in range(8)] == [times] * 8
     assert [log.count(("step2", item)) for item in range(8)] == [1] * 8
+
+
+async def test_a_job_that_cannot_be_completed_keeps_none_from_it(
+    redis_server: RedisServer, queue: Queue
+) -> None:
+    """Jobs that are completed in one turn share a script."""
+    await queue.enqueue(SIGNAL, job_id="broken")
+    await queue.enqueue(SIGNAL, job_id="whole")
+
+    async def complete_both() -> list[Any]:
+        leased = await queue.broker.receive(2, lease=30.0, wait=5.0, rate=None)
+        redis_server.call("SET", f"bull:{queue.name}:broken:dependencies", "no set")
+        done = Completed(b'{"results":[]}')
+        settling = [queue.broker.settle(delivery, done, None) for delivery in leased]
+        return await asyncio.gather(*settling, return_exceptions=True)
+
+    refused, completed = await queue.io.call(complete_both)
+
+    assert isinstance(refused, Refused)
+    assert "WRONGTYPE" in str(refused)
+    assert completed == ()
+    assert (await queue.counts())["completed"] == 1
 
 
 async def test_a_connection_that_is_cut_again_and_again(
@@ -459,7 +492,7 @@ async def test_slow_answers_do_not_lose_leases(redis_server: RedisServer, name: 
 
 async def test_a_lease_ahead_is_the_next_job_or_none(queue: Queue) -> None:
     from cnstra.jobs.broker import Ahead
-    from cnstra.jobs.settlement import Completed, Delivery
+    from cnstra.jobs.settlement import Delivery
 
     await queue.enqueue_many([SIGNAL] * 2)
     ahead = Ahead(30.0, None)

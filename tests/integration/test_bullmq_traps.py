@@ -156,7 +156,7 @@ async def test_a_job_that_succeeded_is_completed_though_the_answer_is_lost(
 ) -> None:
     async with Proxy(redis_server.port) as proxy:
         async with Queue(name, proxy.url) as queue, ours(queue, three_steps(nothing)):
-            proxy.swallow = script("settle").sha
+            proxy.swallow = script("complete").sha
             job = await queue.enqueue(SIGNAL)
             assert await job.result(timeout=PATIENCE)
             assert proxy.cuts == 1

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cnstra import Queue, Worker
+from cnstra import Queue, Response, Worker
+from cnstra.durable.store import Patch
 from cnstra.errors import InvalidOption, StoreRequired
 from tests.durables import (
     PATIENCE,
@@ -51,12 +52,33 @@ async def test_step_lands_each_checkpoint_before_successors_start(url: str) -> N
         store: SlowStore = with_store(queue, SlowStore)
         job = await queue.enqueue(entry.create_signal(7))
         async with working(queue, story.chain(), durability="step"):
-            for count, name in enumerate(["first", "second", "third"]):
+            for count, name in enumerate(["first", "second"]):
                 await until(lambda at=count: store.begun == at + 1)
                 await _turns()
                 assert [step for step, _ in story.log][count:] == [name]
                 assert store.landed == count
                 store.let(1)
+            assert await job.result(timeout=PATIENCE) == {"results": [7]}
+            assert store.begun == 2, "the last step has no successors: the result is its checkpoint"
+
+
+async def test_a_run_whose_end_a_listener_holds_up_is_written_down_meanwhile(url: str) -> None:
+    """It owes nothing any more, but its end may be long in coming."""
+    heard = asyncio.Event()
+
+    async def listen(response: Response) -> None:
+        emitted = response.output_signal
+        if emitted is not None and emitted.collateral_name == output.name:
+            await heard.wait()
+
+    cns = Story().chain()
+    cns.add_response_listener(listen)
+    async with Queue("q", url) as queue:
+        store: StoreAround = with_store(queue, StoreAround)
+        job = await queue.enqueue(entry.create_signal(7))
+        async with working(queue, cns):
+            await until(lambda: any(_holds_result(patch) for _, patch in store.commits))
+            heard.set()
             assert await job.result(timeout=PATIENCE) == {"results": [7]}
 
 
@@ -120,6 +142,10 @@ class _Storeless:
         self.capabilities = inner.capabilities
         self.close = inner.close
         self.open = inner.open
+
+
+def _holds_result(patch: Patch) -> bool:
+    return any(key.startswith("r/") for key in patch.puts)
 
 
 async def _turns() -> None:

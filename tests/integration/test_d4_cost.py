@@ -62,7 +62,8 @@ async def test_a_fan_out_costs_in_all_what_its_branches_cost(url: str) -> None:
         costs[width] = entries_written(patches), bytes_written(patches)
 
     assert costs[few][0] <= 6 * few + 10
-    assert costs[many][0] <= costs[few][0] * many / few
+    unwritten = 2  # of the last commit, where nothing else was to be written: the end says it
+    assert costs[many][0] <= (costs[few][0] + unwritten) * many / few
     assert costs[many][1] <= costs[few][1] * many / few * 1.5  # numbers grow longer
 
 

@@ -66,8 +66,8 @@ MUTATIONS = (
         "D2",
         "a key comes from its parent's",
         "durable/lineage.py",
-        "    return _hash(parent.key, _bytes(collateral), place)",
-        "    return _hash(_bytes(collateral), place)",
+        "_digest(_KEY + parent.key + _name(collateral) + ",
+        "_digest(_name(collateral) + ",
         LINEAGE + "test_a_key_tells_all_that_makes_an_activation_apart",
     ),
     Mutation(
@@ -140,9 +140,8 @@ MUTATIONS = (
         "D4",
         "a write holds what changed",
         "durable/progress.py",
-        "            patch, self._patch, self._fresh = self._patch, Patch(), set()",
-        "            patch, self._patch, self._fresh = self._patch, Patch(), set()\n"
-        "            patch.puts = dict(self.entries)",
+        "            puts, self._puts, self._fresh = self._puts, {}, set()\n            deletes,",
+        "            puts, self._puts, self._fresh = dict(self.entries), {}, set()\n            deletes,",
         D4 + "test_a_fan_out_costs_in_all_what_its_branches_cost",
     ),
     Mutation(
@@ -386,9 +385,9 @@ MUTATIONS = (
     Mutation(
         "D10",
         "a context value is kept as JSON",
-        "durable/run.py",
-        "        return ContextStore(values, self._cns.network.context_codecs())",
-        "        return ContextStore(values)",
+        "engine/cns.py",
+        "        run.context_codecs = self.network.context_codecs\n",
+        "",
         D10 + "test_who_reads_the_context_changes_a_copy",
     ),
     Mutation(
@@ -420,8 +419,8 @@ MUTATIONS = (
         "D11",
         "a result is known by its lineage",
         "durable/recording.py",
-        """                results.append((f"r/{emission.hex()}", _encode(entry)))""",
-        """                results.append((f"r/{position}", _encode(entry)))""",
+        """                results.append((f"r/{emission.hex()}", entry))""",
+        """                results.append((f"r/{position}", entry))""",
         D11 + "test_results_are_kept_over_attempts_once_each",
     ),
     # --- D12

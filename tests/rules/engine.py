@@ -220,7 +220,7 @@ MUTATIONS = (
         "R5",
         "whatever can be awaited is awaited",
         "engine/outcomes.py",
-        "    if inspect.isawaitable(output):",
+        "    if type(output) is not SIGNAL and inspect.isawaitable(output):",
         "    if inspect.iscoroutine(output):",
         R5 + "test_whatever_can_be_awaited_is_awaited",
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cnstra import CNS, AbortController, Context, Signal, neuron
-from cnstra.engine.context import ContextStore, Frozen
+from cnstra.engine.context import Frozen
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.errors import NotSerializable
 from tests.graphs import Door, entry, middle, names, out, passing, sink
@@ -81,16 +81,11 @@ class Journal:
 
 
 def start(cns: CNS, journal: Journal, *signals: Signal[Any], **options: Any) -> Any:
-    return cns.resume(
-        journal.entries(cns.emissions_of(cns.signals_of(list(signals)))),
-        stimulation_id="mine",
-        store=options.pop("store", ContextStore()),
-        recorder=journal,
-        attempt=options.pop("attempt", 1),
-        abort_signal=options.pop("abort_signal", AbortController().signal),
-        entries=signals,
-        **options,
-    )
+    abort_signal = options.pop("abort_signal", None)
+    run = cns.recorded_run(journal, stimulation_id="mine", **options)
+    items = journal.entries(cns.emissions_of(cns.signals_of(list(signals))))
+    run.begin(items, signals, abort_signal)
+    return run
 
 
 async def test_a_recorder_hears_of_each_start_and_commit_and_gives_the_lineage() -> None:
@@ -121,16 +116,15 @@ async def test_a_commit_carries_what_it_did_to_the_context() -> None:
 
     cns = CNS([neuron("n", {}).dendrite(entry, write)])
     journal = Journal()
-    store = ContextStore({}, cns.network.context_codecs())
 
-    run = start(cns, journal, entry.create_signal(1), entry.create_signal(2), store=store)
+    run = start(cns, journal, entry.create_signal(1), entry.create_signal(2))
 
     (_, _, (name, value)) = journal.log[1]
     assert (name, value.data) == ("n", b"1")
     assert journal.log[3] == ("failed", "root.1", "ValueError", False, True)
     assert run.context.get_all() == {"n": 2}
-    assert isinstance(store.read("n", "x"), int)
-    assert isinstance(store._values["n"], Frozen)
+    assert isinstance(run.context.read("n", "x"), int)
+    assert isinstance(run.context._values["n"], Frozen)
 
 
 async def test_what_a_recorder_refuses_is_a_failed_task_and_has_no_successors() -> None:
@@ -235,14 +229,7 @@ async def test_one_that_waits_for_its_checkpoint_has_its_slot_and_its_permit() -
     door = Door("door", middle)
     cns = CNS([sink("dear", entry, log, concurrency=1), door.neuron])
 
-    run = cns.resume(
-        journal.entries(cns.emissions_of([entry.create_signal(1), entry.create_signal(2)])),
-        stimulation_id="mine",
-        store=ContextStore(),
-        recorder=journal,
-        attempt=1,
-        abort_signal=AbortController().signal,
-    )
+    run = start(cns, journal, entry.create_signal(1), entry.create_signal(2))
     await settled()
     assert len(journal.waiting) == 1
     await journal.land()

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Literal
 
 from cnstra.clock import Clock
+from cnstra.durable.eager import begin
 from cnstra.durable.io_thread import IOThread, Mailbox
 from cnstra.durable.progress import Progress
 from cnstra.durable.store import Patch, ProgressStore, Ticket
@@ -30,6 +31,11 @@ Write = Callable[[ProgressStore, Ticket], Awaitable[None]]
 
 class Journal:
     """The writes of one attempt, under one epoch."""
+
+    __slots__ = (
+        "_barriers", "_clock", "_epoch", "_io", "_landed", "_mailbox", "_on_lost", "_progress",
+        "_seq", "_store", "_task", "_wanted", "_writing", "lost",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,6 +59,7 @@ class Journal:
         self._on_lost = on_lost
         self._wanted = False
         self._writing = False
+        self._task: asyncio.Task[None] | None = None
         self._landed = 0
         self._barriers: list[tuple[int, Callable[[], None]]] = []
         self.lost: BaseException | None = None
@@ -92,9 +99,14 @@ class Journal:
         self.when_landed(land)
         await landed
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a write is wanted, or in flight."""
+        return self._wanted or self._writing
+
     async def settle(self) -> None:
         """Wait until no write is in flight: what has changed since is of no account any more."""
-        self._progress.take()
+        self._progress.drop()
         self._wanted = False  # before the look: what has not begun by now finds nothing wanted
         if self._writing:
             await self.flush()
@@ -138,7 +150,7 @@ class Journal:
     def _start(self) -> None:
         if self._wanted and not self._writing:
             self._writing = True
-            self._io.spawn(self._write_all)
+            self._task = begin(self._write_all())
 
     async def _write_all(self) -> None:
         while self._wanted and self.lost is None:

@@ -1,6 +1,6 @@
 """Where in its run an activation stands: its key, and its place in the order of results."""
 
-from functools import cmp_to_key
+from functools import cmp_to_key, lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -47,14 +47,13 @@ def inner_root(outer: Lineage, index: int) -> Lineage:
 def emission_key(parent: Lineage, collateral: str, position: int, own_key: str | None) -> bytes:
     """The key of one emitted signal: by its position, or by the key that the handler gave it."""
     place = b"#%d" % position if own_key is None else b"=" + _bytes(own_key)
-    return _hash(parent.key, _bytes(collateral), place)
+    return _digest(_KEY + parent.key + _name(collateral) + b"%d:%b" % (len(place), place))
 
 
 def child(parent: Lineage, emission: bytes, neuron: str, branch: int, number: int) -> Lineage:
     """The lineage of an activation by that emission, the `branch`-th activation of its commit."""
-    return Lineage(
-        _hash(emission, _bytes(neuron)), follow(parent.path, branch), parent.depth + 1, number
-    )
+    key = _digest(_KEY + emission + _name(neuron))
+    return Lineage(key, follow(parent.path, branch), parent.depth + 1, number)
 
 
 def follow(path: Path, branch: int) -> Path:
@@ -63,7 +62,9 @@ def follow(path: Path, branch: int) -> Path:
     A path of very many turns is folded into a digest, so that its size stays bounded: the order of
     what descends from there is then still the same on every attempt, but says nothing.
     """
-    if path and path[-1][0] == branch:
+    if not path:
+        return ((branch, 1),)
+    if path[-1][0] == branch:
         return (*path[:-1], (branch, path[-1][1] + 1))
     if len(path) < MAX_TURNS:
         return (*path, (branch, 1))
@@ -73,7 +74,7 @@ def follow(path: Path, branch: int) -> Path:
 
 def path_text(path: Path) -> str:
     """The path as it is saved: `0*5.1` is branch 0 five times, then branch 1."""
-    return ".".join(f"{branch}*{times}" if times > 1 else str(branch) for branch, times in path)
+    return ".".join([f"{branch}*{times}" if times > 1 else str(branch) for branch, times in path])
 
 
 def path_from_text(text: str) -> Path:
@@ -118,6 +119,19 @@ def _bytes(text: str) -> bytes:
 
 def _hash(*parts: bytes) -> bytes:
     """A digest of the parts. Each is preceded by its length, so that no two lists look alike."""
-    return blake2b(
-        b"".join(b"%d:%b" % (len(part), part) for part in parts), digest_size=KEY_BYTES
-    ).digest()
+    return _digest(b"".join([b"%d:%b" % (len(part), part) for part in parts]))
+
+
+def _digest(parts: bytes) -> bytes:
+    return blake2b(parts, digest_size=KEY_BYTES).digest()
+
+
+_KEY = b"%d:" % KEY_BYTES
+"""What precedes a key among the parts of a digest."""
+
+
+@lru_cache(maxsize=4096)
+def _name(text: str) -> bytes:
+    """The name of a collateral or neuron, as a part of a digest: there are few of them."""
+    name = _bytes(text)
+    return b"%d:%b" % (len(name), name)

@@ -9,12 +9,14 @@ In a store it is a map of small entries, so that a checkpoint costs what changed
     c/NEURON     a context value
     r/KEY        a result (key: of its emission)
 
+An entry is encoded when it leaves: what is written and deleted again before that never is.
+
 On the wire (a job's `progress`, an envelope) it is one JSON object in the seed's shape, with what
 only we know in its `cnstra` part.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -102,6 +104,10 @@ class ResultEntry(msgspec.Struct, rename=SHORT, omit_defaults=True):
     depth: int = 1
 
 
+Entry = bytes | RunMeta | TaskEntry | ErrorEntry | StartEntry | ResultEntry
+"""An entry as the process holds it: its JSON, or what will be encoded, which nobody changes."""
+
+_encode = msgspec.json.Encoder().encode
 _decode_meta = msgspec.json.Decoder(RunMeta).decode
 _decode_task = msgspec.json.Decoder(TaskEntry).decode
 _decode_error = msgspec.json.Decoder(ErrorEntry).decode
@@ -116,13 +122,14 @@ class Progress:
     on the I/O thread. What is written and deleted again between two takes leaves no trace.
     """
 
-    __slots__ = ("_fresh", "_lock", "_patch", "entries", "run", "version")
+    __slots__ = ("_deletes", "_fresh", "_lock", "_puts", "entries", "run", "version")
 
     def __init__(self, run: str, entries: Mapping[str, bytes] | None = None) -> None:
         self.run = run
-        self.entries: dict[str, bytes] = dict(entries or {})
+        self.entries: dict[str, Entry] = dict(entries or {})
         self.version = 0
-        self._patch = Patch()
+        self._puts: dict[str, Entry] = {}
+        self._deletes: set[str] = set()
         self._fresh: set[str] = set()
         self._lock = threading.Lock()
 
@@ -133,32 +140,39 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def put(self, key: str, value: bytes) -> None:
+    def put(self, key: str, value: Entry) -> None:
         """Write an entry."""
-        if key not in self.entries and key not in self._patch.deletes:
+        if key not in self.entries and key not in self._deletes:
             self._fresh.add(key)
-        self.entries[key] = self._patch.puts[key] = value
-        self._patch.deletes.discard(key)
+        self.entries[key] = self._puts[key] = value
+        self._deletes.discard(key)
 
     def delete(self, key: str) -> None:
         """Delete an entry, if it is there."""
         if self.entries.pop(key, None) is None:
             return
-        self._patch.puts.pop(key, None)
+        self._puts.pop(key, None)
         if key in self._fresh:
             self._fresh.discard(key)
         else:
-            self._patch.deletes.add(key)
+            self._deletes.add(key)
 
     def take(self) -> tuple[Patch, int]:
         """What has changed since the last take, and the version that this brings the store to."""
         with self._lock:
-            patch, self._patch, self._fresh = self._patch, Patch(), set()
-            return patch, self.version
+            puts, self._puts, self._fresh = self._puts, {}, set()
+            deletes, self._deletes = self._deletes, set()
+            version = self.version
+        return Patch({key: encoded(entry) for key, entry in puts.items()}, deletes), version
+
+    def drop(self) -> None:
+        """What has changed since the last take is of no account any more."""
+        with self._lock:
+            self._puts, self._fresh, self._deletes = {}, set(), set()
 
     def unsaved(self) -> "Progress":
         """Itself, with every entry still to be written: its store has none of them."""
-        self._patch.puts.update(self.entries)
+        self._puts.update(self.entries)
         self._fresh.update(self.entries)
         self.version += 1
         return self
@@ -200,7 +214,8 @@ class Progress:
 
     def tasks(self) -> list[tuple[str, TaskEntry]]:
         """What the run owes: (key, task), in the order of emission."""
-        found = [(key[2:], self._read(key, _decode_task)) for key in self._keys("t/")]
+        keys = [key for key in self.entries if key.startswith("t/")]
+        found = [(key[2:], self._read(key, _decode_task)) for key in keys]
         return sorted(found, key=lambda pair: pair[1].number)
 
     def error(self, key: str) -> ErrorEntry | None:
@@ -213,11 +228,14 @@ class Progress:
 
     def contexts(self) -> dict[str, bytes]:
         """The context values, as JSON."""
-        return {key[2:]: self.entries[key] for key in self._keys("c/")}
+        return {
+            key[2:]: encoded(entry) for key, entry in self.entries.items() if key.startswith("c/")
+        }
 
     def results(self) -> list[ResultEntry]:
         """The results, in lineage order."""
-        found = [self._read(key, _decode_result) for key in self._keys("r/")]
+        keys = [key for key in self.entries if key.startswith("r/")]
+        found = [self._read(key, _decode_result) for key in keys]
         return sorted(found, key=lambda one: lineage_order((one.depth, self._path(one.path))))
 
     def result(self) -> bytes:
@@ -238,12 +256,12 @@ class Progress:
         for name, value in self.contexts().items():
             self._json(f"c/{name}", value)
 
-    def _keys(self, prefix: str) -> Iterator[str]:
-        return (key for key in self.entries if key.startswith(prefix))
-
     def _read(self, key: str, decode: Any) -> Any:
+        entry = self.entries[key]
+        if not isinstance(entry, bytes):
+            return entry
         try:
-            return decode(self.entries[key])
+            return decode(entry)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ProgressUnreadable(run=self.run, reason=f"entry {key!r}: {error}") from error
 
@@ -266,6 +284,11 @@ class Progress:
             raise ProgressUnreadable(run=self.run, reason=f"entry {key!r}: {error}") from error
 
 
+def encoded(entry: Entry) -> bytes:
+    """The entry as JSON."""
+    return entry if isinstance(entry, bytes) else _encode(entry)
+
+
 # --- the wire form
 
 
@@ -285,8 +308,8 @@ def to_wire(progress: Progress) -> bytes:
                 "run": progress.run,
                 "keys": [key for key, _ in tasks],
                 "entries": {
-                    key: msgspec.Raw(value)
-                    for key, value in progress.entries.items()
+                    key: msgspec.Raw(encoded(entry))
+                    for key, entry in progress.entries.items()
                     if key[:2] not in ("c/", "e/")
                 },
             },

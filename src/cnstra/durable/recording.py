@@ -17,6 +17,7 @@ from cnstra.durable.lineage import (
 )
 from cnstra.durable.progress import (
     META,
+    Entry,
     ErrorEntry,
     Progress,
     ResultEntry,
@@ -26,13 +27,11 @@ from cnstra.durable.progress import (
 )
 from cnstra.engine.context import Frozen
 from cnstra.engine.network import Network
-from cnstra.engine.payloads import PayloadCodec, encode_json
+from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.engine.signals import Signal
 from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import CnstraError, DuplicateKey, InvalidOption, NotSerializable
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Lineages:
@@ -100,6 +99,9 @@ class Recording:
         self._durability = durability
         self._suspects: set[str] = set()
         self._number = 0
+        self._owed = 0
+        self.is_heard = False
+        """Whether listeners may hold the run up once it owes nothing."""
 
     # --- how a run begins
 
@@ -110,9 +112,10 @@ class Recording:
         """
         items, puts, _ = self._descend(root(self._progress.run), emissions, 1)
         with self._progress:
-            self._progress.put(META, encode_json(RunMeta(stimulation_id=self._progress.run)))
+            self._progress.put(META, RunMeta(stimulation_id=self._progress.run))
             for key, value in puts:
                 self._progress.put(key, value)
+        self._owed = len(items)
         return items
 
     def resume(self) -> list[Item]:
@@ -128,6 +131,7 @@ class Recording:
                 (receiver, Signal(task.collateral, payload, task.key), task.lineage(key), task.hops)
             )
             self._number = task.number + 1
+        self._owed = len(items)
         return items
 
     def suspect(self, keys: Iterable[str]) -> None:
@@ -146,12 +150,11 @@ class Recording:
         raise AssertionError("a durable run begins with begin() or resume()")
 
     def started(self, item: Item) -> Barrier | None:
-        key = item[2].text
-        if key in self._suspects:
+        if self._suspects and (key := item[2].text) in self._suspects:
             self._suspects.discard(key)
             mark = self._progress.start(key) or StartEntry()
             with self._progress:
-                self._progress.put(f"s/{key}", _encode(StartEntry(mark.crashes, True)))
+                self._progress.put(f"s/{key}", StartEntry(mark.crashes, True))
             return self._journal.when_landed
         return self._journal.when_landed if item[0].checkpoint else None
 
@@ -167,6 +170,9 @@ class Recording:
             for entry, value in (*puts, *results):
                 progress.put(entry, value)
             self._keep(change)
+        self._owed += len(items) - 1
+        if not self._owed and not self.is_heard:
+            return items, None  # the run is over, and its end is the one thing left to write
         if receiver.checkpoint or self._durability == "step":
             return items, self._journal.when_landed
         self._behind()
@@ -178,10 +184,10 @@ class Recording:
         key, wire = item[2].text, error_to_wire(error)
         entry = ErrorEntry(wire["message"], wire["name"], wire["stack"], aborted)
         with self._progress:
-            self._progress.put(f"e/{key}", _encode(entry))
+            self._progress.put(f"e/{key}", entry)
             mark = self._progress.start(key)
             if mark is not None:
-                self._progress.put(f"s/{key}", _encode(StartEntry(mark.crashes, False)))
+                self._progress.put(f"s/{key}", StartEntry(mark.crashes, False))
             self._keep(change)
         self._behind()
 
@@ -199,11 +205,11 @@ class Recording:
 
     def _descend(
         self, parent: Lineage, emissions: Sequence[Emission], hops: int
-    ) -> tuple[list[Item], list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+    ) -> tuple[list[Item], list[tuple[str, Entry]], list[tuple[str, Entry]]]:
         """The successors, their entries, and the results among the emissions."""
         items: list[Item] = []
-        puts: list[tuple[str, bytes]] = []
-        results: list[tuple[str, bytes]] = []
+        puts: list[tuple[str, Entry]] = []
+        results: list[tuple[str, Entry]] = []
         seen: set[bytes] = set()
         for position, (signal, targets) in enumerate(emissions):
             name = signal.collateral_name
@@ -219,7 +225,7 @@ class Recording:
             if is_result:
                 path = path_text(follow(parent.path, position))
                 entry = ResultEntry(name, msgspec.Raw(data), path, parent.depth + 1)
-                results.append((f"r/{emission.hex()}", _encode(entry)))
+                results.append((f"r/{emission.hex()}", entry))
             for target in targets:
                 lineage = child(parent, emission, target.neuron_name, len(items), self._number)
                 self._number += 1
@@ -233,7 +239,7 @@ class Recording:
                     hops,
                     signal.key,
                 )
-                puts.append((f"t/{lineage.text}", _encode(task)))
+                puts.append((f"t/{lineage.text}", task))
                 items.append((target, Signal(name, codec.decode(data), signal.key), lineage, hops))
         return items, puts, results
 
@@ -253,7 +259,7 @@ def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
 
 def _emission_key(parent: Lineage, signal: Signal[Any], position: int) -> bytes:
     own_key = cast(object, signal.key)
-    if not isinstance(own_key, str | None):
+    if own_key is not None and not isinstance(own_key, str):
         remedy = "the key of a signal is a text: str(...) it"
         raise InvalidOption(option="key", value=own_key, remedy=remedy)
     return emission_key(parent, signal.collateral_name, position, own_key)

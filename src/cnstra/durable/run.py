@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from cnstra.durable.io_thread import IOThread, Mailbox
 from cnstra.durable.journal import Durability, Journal
 from cnstra.durable.progress import Progress, StartEntry, from_wire, to_wire
 from cnstra.durable.recording import Recording
 from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
 from cnstra.engine.abort import AbortController
-from cnstra.engine.audience import Listener
+from cnstra.engine.audience import Audience, Listener
 from cnstra.engine.cns import CNS
-from cnstra.engine.context import ContextStore, Frozen
-from cnstra.engine.payloads import encode_json
 from cnstra.engine.recorder import Item
 from cnstra.engine.signals import Collateral, Signal
 from cnstra.engine.stimulation import DEFAULT_GRACE, Stimulation
@@ -29,8 +29,7 @@ logger = logging.getLogger("cnstra.durable")
 DEFAULT_CRASH_LIMIT = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True, gc=False):
     """The run owes nothing. `result` is `{"results": [...]}` as JSON."""
 
     result: bytes
@@ -125,7 +124,7 @@ class DurableRun:
         self._attempt = attempt
         self._saved = saved
         self._on_response = on_response
-        self._controller = AbortController()
+        self._aborted_early: AbortController | None = None
         self._stimulation: Stimulation | None = None
         self.progress = self._restore(carried)
         self._journal = Journal(
@@ -136,7 +135,7 @@ class DurableRun:
             io=io,
             mailbox=mailbox,
             clock=cns.clock,
-            on_lost=self._controller.abort,
+            on_lost=self.abort,
         )
 
     def _restore(self, carried: bytes | None) -> Progress:
@@ -162,25 +161,28 @@ class DurableRun:
             self.progress.check()
             if self._cns.network.has_renamed:
                 self.progress.rename(self._cns.network)
-            items, entries = recording.resume(), []
+            items, entries, marked = recording.resume(), [], self.progress.marked
         else:
             entries = self._cns.signals_of(signal)
-            items = recording.begin(self._cns.emissions_of(entries))
-        if self._saved.held or self.progress.marked:
+            items, marked = recording.begin(self._cns.emissions_of(entries)), False
+        if self._saved.held or marked:
             self._charge_crashes(recording)
             poison = self._poison()
             if poison is not None:
                 await self._journal.flush()
                 return poison
         stimulation = self._start(recording, items, entries)
-        await stimulation.wait_until_done()
+        if not stimulation.done:
+            await stimulation.wait_until_done()
         return await self._conclude(stimulation)
 
     def abort(self, reason: object = None, *, grace: float | None = None) -> None:
         """Start nothing new. Called again with a shorter `grace`, it is faster."""
-        self._controller.abort(reason)
-        if self._stimulation is not None and grace is not None:
+        if self._stimulation is not None:
             self._stimulation.abort(reason, grace=grace)
+        else:
+            self._aborted_early = self._aborted_early or AbortController()
+            self._aborted_early.abort(reason)
 
     def lose(self, error: BaseException) -> None:
         """The lease is lost: end, and write nothing more. May be called on any thread."""
@@ -225,36 +227,33 @@ class DurableRun:
     def _start(
         self, recording: Recording, items: list[Item], entries: list[Signal[Any]]
     ) -> Stimulation:
-        self._stimulation = self._cns.resume(
-            items,
+        stimulation = self._stimulation = self._cns.recorded_run(
+            recording,
             stimulation_id=self.progress.meta().stimulation_id or self._id,
-            store=self._context_store(),
-            recorder=recording,
+            contexts=self.progress.contexts(),
             attempt=self._attempt,
-            abort_signal=self._controller.signal,
             grace=self._options.grace,
             on_response=self._on_response,
-            entries=entries,
         )
-        return self._stimulation
-
-    def _context_store(self) -> ContextStore:
-        values = {name: Frozen(data) for name, data in self.progress.contexts().items()}
-        return ContextStore(values, self._cns.network.context_codecs())
+        recording.is_heard = stimulation.audience is not None
+        early = self._aborted_early
+        stimulation.begin(items, entries, None if early is None else early.signal)
+        return stimulation
 
     async def _conclude(self, stimulation: Stimulation) -> Outcome:
         failed = stimulation.failed_tasks
-        self._log_listeners(stimulation)
+        if stimulation.audience is not None:
+            self._log_listeners(stimulation.audience)
         if failed:
             await self._journal.flush()
-        else:
+        elif self._journal.is_due:
             await self._journal.settle()
         if self.lost is not None:
             return Superseded(self.lost)
         return Unfinished(failed) if failed else Finished(self.progress.result())
 
-    def _log_listeners(self, stimulation: Stimulation) -> None:
-        for error in stimulation.audience.errors if stimulation.audience else ():
+    def _log_listeners(self, audience: Audience) -> None:
+        for error in audience.errors:
             logger.error(
                 "A listener of run %s raised; the run itself goes on.", self._id, exc_info=error
             )
@@ -274,9 +273,7 @@ class DurableRun:
         with self.progress:
             for key in {*running, *charged}:
                 crashes = marks[key].crashes if key in marks else 0
-                self.progress.put(
-                    f"s/{key}", encode_json(StartEntry(crashes + (key in charged), False))
-                )
+                self.progress.put(f"s/{key}", StartEntry(crashes + (key in charged), False))
         recording.suspect(owed if self._saved.held else marks)
 
     def _poison(self) -> Quarantined | None:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+
+class Ticket(msgspec.Struct, frozen=True, gc=False):
     """The right to write to a run: the epoch that `load` took, and the number of this write.
 
     A store accepts a write when the run's epoch is the ticket's and the run's `seq` is lower than
@@ -35,8 +36,7 @@ class Patch:
         return bool(self.puts or self.deletes or self.release)
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(msgspec.Struct, frozen=True, gc=False):
     """A run as the store holds it.
 
     epoch: the epoch; after `load`, the one that this load took.
@@ -48,7 +48,7 @@ class Saved:
 
     epoch: int = 0
     seq: int = 0
-    entries: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    entries: Mapping[str, bytes] = {}
     held: bool = False
     result: bytes | None = None
 

@@ -8,7 +8,7 @@ from typing import Any
 from cnstra.clock import SYSTEM_CLOCK, Clock
 from cnstra.engine.abort import AbortSignal
 from cnstra.engine.audience import Audience, Listener
-from cnstra.engine.context import Context, ContextStore, Stimulator
+from cnstra.engine.context import Context, ContextStore, Frozen, Stimulator
 from cnstra.engine.entries import (
     Signals,
     Tasks,
@@ -22,12 +22,14 @@ from cnstra.engine.entries import (
 from cnstra.engine.inner import InnerCNS
 from cnstra.engine.network import Network
 from cnstra.engine.neurons import Neuron
-from cnstra.engine.recorder import Emission, Item, Recorder
+from cnstra.engine.recorder import Emission, Recorder
 from cnstra.engine.signals import Signal
 from cnstra.engine.stimulation import DEFAULT_GRACE, Stimulation
 from cnstra.errors import LoopIsRunning
 
 __all__ = ["CNS", "Signals", "Tasks"]
+
+NO_CONTEXTS: Mapping[str, bytes] = {}
 
 
 class CNS:
@@ -139,26 +141,27 @@ class CNS:
         """The network as the handler of `context` sees it: what it starts are inner runs."""
         return InnerCNS(self, self.network, context)
 
-    def resume(
+    def recorded_run(
         self,
-        items: Sequence[Item],
+        recorder: Recorder,
         *,
         stimulation_id: str,
-        store: ContextStore,
-        recorder: Recorder,
-        attempt: int,
-        abort_signal: AbortSignal,
+        contexts: Mapping[str, bytes] = NO_CONTEXTS,
+        attempt: int = 1,
         grace: float = DEFAULT_GRACE,
         on_response: Listener | None = None,
-        entries: Sequence[Signal[Any]] = (),
     ) -> Stimulation:
-        """Start a recorded run with these activations. For the durable layer."""
-        run = Stimulation(self, stimulation_id, store)
-        run.audience = self._audience(on_response)
+        """A run that `begin` starts. For the durable layer. contexts: the values, as JSON."""
+        run = Stimulation(self, stimulation_id)
+        run.context_codecs = self.network.context_codecs
+        if contexts:
+            values = {name: Frozen(data) for name, data in contexts.items()}
+            run.context = ContextStore(values, run.context_codecs)
+        if on_response is not None or self._listeners:
+            run.audience = self._audience(on_response)
         run.grace = grace
         run.recorder = recorder
         run.attempt = attempt
-        run.begin(items, entries, abort_signal)
         return run
 
     def signals_of(self, signals: object) -> list[Signal[Any]]:

@@ -7,8 +7,9 @@ from typing import Any, cast
 from cnstra.engine.abort import AbortSignal
 from cnstra.engine.context import ContextStore
 from cnstra.engine.network import Network
+from cnstra.engine.payloads import decode_json
 from cnstra.engine.recorder import Emission, Item
-from cnstra.engine.signals import Signal, is_signal, signal_from_wire
+from cnstra.engine.signals import EncodedSignal, Signal, is_signal, signal_from_wire
 from cnstra.engine.stimulation import Stimulation
 from cnstra.engine.tasks import ActivationTask, FailedTask, task_from_wire
 from cnstra.errors import InvalidOption, NoRunningLoop, NothingToActivate
@@ -81,7 +82,7 @@ def context_store(network: Network, values: Mapping[str, object] | None) -> Cont
     """The context to start with, each value of its neuron's type."""
     if not values:
         return None
-    codecs = network.context_codecs()
+    codecs = network.context_codecs
     return ContextStore(
         {
             name: codecs[name].convert(value) if name in codecs else value
@@ -102,6 +103,8 @@ def _checked(network: Network, signal: object) -> Signal[Any]:
         if signal.collateral_name not in network.collaterals:
             network.require(signal.collateral_name)
         return signal
+    if isinstance(signal, EncodedSignal):
+        return _decoded(network, signal)
     found = signal_from_wire(signal)
     found.collateral_name = network.name_now(found.collateral_name)
     network.require(found.collateral_name)
@@ -109,6 +112,15 @@ def _checked(network: Network, signal: object) -> Signal[Any]:
     if collateral is not None:
         found.payload = collateral.codec.convert(found.payload)
     return found
+
+
+def _decoded(network: Network, signal: EncodedSignal) -> Signal[Any]:
+    name = network.name_now(signal.collateral_name)
+    collateral = network.collaterals.get(name)
+    if collateral is None:
+        network.require(name)
+    accept = decode_json if collateral is None else collateral.codec.accept
+    return Signal(name, accept(signal.payload), signal.key)
 
 
 def _typed(network: Network, task: ActivationTask) -> ActivationTask:

@@ -63,7 +63,10 @@ class Receiver:
 
 
 class Network:
-    """The neurons of a CNS, checked: names are unique, and each name is one collateral."""
+    """The neurons of a CNS, checked: names are unique, and each name is one collateral.
+
+    context_codecs: how the context values of each neuron travel.
+    """
 
     def __init__(self, neurons: Iterable[Neuron[Any, Any]]) -> None:
         self.neurons: dict[str, Neuron[Any, Any]] = {}
@@ -74,6 +77,9 @@ class Network:
         self.renamed_collaterals = renamed("collateral", self.collaterals)
         self.receivers: dict[tuple[str, str], Receiver] = {}
         self.listeners: dict[str, tuple[Receiver, ...]] = dict.fromkeys(self.collaterals, ())
+        self.context_codecs: Mapping[str, PayloadCodec[Any]] = {
+            name: neuron.codec for name, neuron in self.neurons.items()
+        }
         self._connect()
         self._awaiting: dict[str, Receiver | None] = {}
 
@@ -131,10 +137,6 @@ class Network:
         for name, value in values.items():
             found.setdefault(former[name] or name, value)
         return found
-
-    def context_codecs(self) -> Mapping[str, PayloadCodec[Any]]:
-        """How the context values of each neuron travel."""
-        return {name: neuron.codec for name, neuron in self.neurons.items()}
 
     def describe(self) -> dict[str, Any]:
         """The graph as plain data: neurons, their axons and dendrites, collaterals and types."""

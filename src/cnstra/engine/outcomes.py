@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
+import msgspec
+
 from cnstra.engine.context import Context
 from cnstra.engine.network import Receiver
 from cnstra.engine.recorder import Emission
@@ -13,8 +15,7 @@ from cnstra.engine.signals import SIGNAL, is_signal
 from cnstra.errors import Aborted, CnstraError, DurationExceeded, InvalidOutput, NotOnAxon
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """It is over, and these are its outputs."""
 
     emissions: Sequence[Emission]
@@ -64,7 +65,7 @@ def outcome_of_return(
         cancelled = rare.stop is not None and not receiver.in_thread  # a thread is only asked
         if output is None and (context.observed_abort or cancelled):
             return Interrupted(Aborted(reason=reason))
-    if inspect.isawaitable(output):
+    if type(output) is not SIGNAL and inspect.isawaitable(output):
         return Unfinished(output)
     try:
         return Done(emissions_of(receiver, output))

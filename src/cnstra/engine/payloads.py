@@ -40,7 +40,7 @@ class PayloadCodec(Generic[T]):
     def encode(self, payload: T) -> bytes:
         """The payload as JSON. Raises `NotSerializable`, naming the collateral and the way out."""
         try:
-            data = msgspec.json.encode(_as_object(payload), enc_hook=_encode_foreign)
+            data = _encode(payload if type(payload) in _OF_JSON else _as_object(payload))
             if b"null" in data:
                 _refuse_non_finite(payload)
         except (
@@ -60,25 +60,29 @@ class PayloadCodec(Generic[T]):
                 collateral=self.name, reason=f"{_name_of(self.type)} has no JSON form"
             )
         try:
-            return self._finish(self._decoder.decode(data))
+            value = self._decoder.decode(data)
+            if self._tuple is not None:
+                value = self._tuple(*msgspec.structs.astuple(value))
+            return cast(T, value)
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise InvalidPayload(
                 collateral=self.name, type=_name_of(self.type), reason=error
             ) from error
+
+    def accept(self, data: bytes) -> T:
+        """A value that came from outside as JSON, as the type. Raises `InvalidPayload`."""
+        return self.convert(decode_json(data)) if self._decoder is None else self.decode(data)
 
     def convert(self, value: object) -> T:
         """A value that came from outside as builtins, as the type. Raises `InvalidPayload`."""
         if self._decoder is None or self.type is Any or _is_instance(value, self.type):
             return cast(T, value)
         try:
-            return self.decode(msgspec.json.encode(_as_object(value), enc_hook=_encode_foreign))
+            return self.decode(_encode(_as_object(value)))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidPayload(
                 collateral=self.name, type=_name_of(self.type), reason=error
             ) from error
-
-    def _finish(self, value: Any) -> T:
-        return cast(T, self._tuple(*msgspec.structs.astuple(value)) if self._tuple else value)
 
 
 def to_builtins(value: object) -> object:
@@ -138,6 +142,9 @@ def _encode_foreign(value: object) -> object:
     if dump is not None:
         return dump(mode="json")
     raise TypeError(f"{_name_of(type(value))} has no JSON form")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_encode_foreign).encode
 
 
 def _decode_foreign(type_: Any, value: object) -> object:

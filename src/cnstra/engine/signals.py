@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeGuard, TypeVar, overload
 
+import msgspec
+
 from cnstra.engine.payloads import PayloadCodec, to_builtins
 from cnstra.errors import InvalidName, InvalidOption, InvalidSignal
 
@@ -39,6 +41,14 @@ class Signal(Generic[T_co]):
         return mine == (other.collateral_name, other.payload, other.key)
 
     __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+
+class EncodedSignal(msgspec.Struct, frozen=True, rename="camel"):
+    """A signal as it came in, whose payload nobody has looked at yet."""
+
+    collateral_name: str
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+    key: str | None = None
 
 
 class Collateral(Generic[T]):

@@ -5,7 +5,7 @@ import contextvars
 import logging
 import threading
 from asyncio.events import _get_running_loop  # pyright: ignore
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
 from cnstra.clock import Clock
@@ -14,6 +14,7 @@ from cnstra.engine.admission import wait_for_permits
 from cnstra.engine.audience import Audience
 from cnstra.engine.commits import deliver, vacate
 from cnstra.engine.context import Context, ContextStore, Stimulator
+from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.places import NONE, Places, item_of
 from cnstra.engine.recorder import Item, Recorder
 from cnstra.engine.run import UNLIMITED
@@ -69,6 +70,8 @@ class Stimulation:
     grace = DEFAULT_GRACE
     outer: Context[Any] | None = None
     wake: threading.Event | None = None
+    context_codecs: Mapping[str, PayloadCodec[Any]] | None = None
+    """How context values travel, in a run whose values are saved."""
     interrupted_from_outside = False
     """The abort of the activation around this inner run came before it had done all it owed."""
     _unnoticed: Unnoticed | None = None
@@ -109,13 +112,19 @@ class Stimulation:
     def context(self) -> ContextStore:
         """The context values: `run.context.get_all()`."""
         if self._store is None:
-            self._store = ContextStore()
+            self._store = ContextStore(codecs=self.context_codecs)
         return self._store
+
+    @context.setter
+    def context(self, store: ContextStore) -> None:
+        self._store = store
 
     @property
     def failed_tasks(self) -> list[FailedTask]:
         """The tasks that failed so far; once the run has ended, all that it owes."""
         owed = self.places.owed
+        if self.done and not owed and not self.closing:
+            return []
         failed = [FailedTask(self._task(one.item), one.error, one.aborted) for one in owed]
         if self.done:
             if self._unnoticed is not None:
@@ -230,19 +239,26 @@ class Stimulation:
         if self.closing or not more:
             self._end_if_over()
         elif self.spare is None:
-            self.spare = self.spawn(strand(self))
-            self.spare.add_done_callback(self._strand_ended)
+            self.spare = self._spawn(strand(self), self._strand_ended)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task of the run's, in a copy of the variables that the run began with."""
+        return self._spawn(coroutine, _tasks.discard)
+
+    def _spawn(
+        self,
+        coroutine: Coroutine[Any, Any, None],
+        ended: Callable[["asyncio.Task[None]"], None],
+    ) -> "asyncio.Task[None]":
         assert self.loop is not None
         task = self.loop.create_task(coroutine, context=self._vars.copy())
         _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+        task.add_done_callback(ended)
         return task
 
     def _strand_ended(self, task: "asyncio.Task[None]") -> None:
         """A strand that was cancelled before it began leaves its work behind."""
+        _tasks.discard(task)
         if self.spare is task:
             self.spare = None
             self.abort(asyncio.CancelledError("the run's task was cancelled"))

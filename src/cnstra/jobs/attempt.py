@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import cast
+
+import msgspec
 
 from cnstra.durable.io_thread import Mailbox
 from cnstra.durable.run import (
@@ -29,7 +30,7 @@ from cnstra.errors import (
     StimulationFailed,
     StoreUnavailable,
 )
-from cnstra.jobs.envelope import signal_in
+from cnstra.jobs.envelope import entry_in
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.retry import MAX_DELAY, backoff_from_wire
 from cnstra.jobs.settlement import (
@@ -48,8 +49,7 @@ LOAD_PAUSE = 0.2
 PARKED = "its lease cannot be renewed much longer"
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """What to tell the broker, and the right to make it the run's last write in the same step."""
 
     settlement: Settlement
@@ -58,6 +58,11 @@ class Settled:
 
 class Attempt:
     """A delivery, while this worker holds it. `handle` runs it; the rest steers it meanwhile."""
+
+    __slots__ = (
+        "__weakref__", "_cancelled", "_cns", "_grace", "_lost", "_mailbox", "_options", "_queue",
+        "_released", "_run", "delivery", "expires",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -90,7 +95,7 @@ class Attempt:
         Never raises for what is wrong with the job itself.
         """
         try:
-            signal = signal_in(self.delivery.job_id, self.delivery.data)
+            signal = entry_in(self.delivery.job_id, self.delivery.data)
             saved = self.delivery.saved or await self._load()
             if saved is None:
                 return Settled(Requeued(self.delivery.progress), None)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from cnstra.clock import Clock
 from cnstra.durable.store import ProgressStore, Ticket
 from cnstra.jobs.limits import RateLimit
@@ -113,8 +115,7 @@ class Event:
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(msgspec.Struct, frozen=True, gc=False):
     """What a worker would lease next, for `lease` seconds and under `rate`, as it would with
     `receive`.
     """

@@ -11,6 +11,7 @@ from functools import partial
 from math import inf
 from typing import cast
 
+from cnstra.durable.eager import begin
 from cnstra.durable.io_thread import Mailbox
 from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import BrokerUnavailable, Fenced, LeaseLost, StoreUnavailable
@@ -52,7 +53,9 @@ class Consumer:
         self._concurrency = concurrency
         self._lease = lease
         self._rate_limit = rate_limit
-        self._held: dict[Attempt, None] = {}
+        self._next = Ahead(lease, rate_limit)
+        self._held: dict[Attempt, asyncio.Task[None] | None] = {}
+        """What is leased, each with the task that settles it."""
         self._parking: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._until_idle = False
@@ -82,7 +85,7 @@ class Consumer:
 
     def settle(self, attempt: Attempt, settled: Settled) -> None:
         """Carry out what became of an attempt."""
-        self._queue.io.spawn(lambda: self._settle(attempt, settled))
+        self._queue.io.post(partial(self._begin_to_settle, attempt, settled))
 
     # --- on the I/O thread
 
@@ -165,7 +168,7 @@ class Consumer:
     @property
     def _ahead(self) -> Ahead | None:
         """What the slot of a job that is over may take next."""
-        return None if self._stopping else Ahead(self._lease, self._rate_limit)
+        return None if self._stopping else self._next
 
     async def _is_idle(self) -> bool:
         """Whether nothing is left to do: an empty queue, or a paused one that nobody works on."""
@@ -213,6 +216,11 @@ class Consumer:
             if now > attempt.expires:
                 attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
 
+    def _begin_to_settle(self, attempt: Attempt, settled: Settled) -> None:
+        task = begin(self._settle(attempt, settled))
+        if task is not None:
+            self._held[attempt] = task
+
     async def _settle(self, attempt: Attempt, settled: Settled) -> None:
         """Tell the broker, again and again while it is away, until it knows or the lease is lost.
 
@@ -243,7 +251,8 @@ class Consumer:
         if isinstance(settlement, Lost):
             await self._let_go(attempt)
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
-        logger.log(level, "Job %r %s", job_id, what_happens_next(settlement))
+        if logger.isEnabledFor(level):
+            logger.log(level, "Job %r %s", job_id, what_happens_next(settlement))
         del self._held[attempt]
         if ahead:
             self._take(ahead)

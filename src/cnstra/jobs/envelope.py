@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from cnstra.engine.payloads import PayloadCodec, decode_json, encode_json
-from cnstra.engine.signals import Signal, signal_from_wire
+from cnstra.engine.signals import EncodedSignal, Signal, signal_from_wire
 from cnstra.errors import InvalidSignal, UndecodableJob
 
 
@@ -38,6 +38,29 @@ def signal_in(job_id: str, data: bytes) -> Mapping[str, Any]:
     except (ValueError, InvalidSignal) as error:
         raise UndecodableJob(job_id=job_id, reason=error) from error
     return cast(Mapping[str, Any], wire)
+
+
+def entry_in(job_id: str, data: bytes) -> EncodedSignal:
+    """The signal in the job data, in either shape, its payload untouched.
+
+    Raises `UndecodableJob`.
+    """
+    try:
+        entry = _decode_job(data).signal
+        if entry.collateral_name:
+            return entry
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass  # the other shape, or none
+    wire = signal_in(job_id, data)
+    payload = msgspec.Raw(encode_json(wire.get("payload")))
+    return EncodedSignal(wire["collateralName"], payload, wire.get("key"))
+
+
+class _Job(msgspec.Struct):
+    signal: EncodedSignal
+
+
+_decode_job = msgspec.json.Decoder(_Job).decode
 
 
 def run_in(data: bytes) -> str | None:

@@ -1,14 +1,14 @@
 """What a broker hands to a worker, and what a worker hands back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from cnstra.durable.store import Saved
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One job, leased to this worker until its lease runs out or it is settled.
 
     job_id: the job's id, as its owner gave it. data: the job data, as the bytes that were enqueued.
@@ -40,15 +40,13 @@ WireError = Mapping[str, Any]
 """An error as it is written down: `{"message", "name", "stack"}`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True, gc=False):
     """The run is complete: `result` is its result as JSON, `{"results": [...]}`."""
 
     result: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True, gc=False):
     """The attempt failed and another is due in `delay` seconds; it uses up one attempt.
 
     `progress` is the wire form of the progress for a broker that carries it with the job; a broker
@@ -60,8 +58,7 @@ class Retry:
     error: WireError
 
 
-@dataclass(frozen=True, slots=True)
-class Requeued:
+class Requeued(msgspec.Struct, frozen=True, gc=False):
     """The job is put back at once, without using up an attempt: a shutdown, or a park.
 
     `delay` is for a worker that cannot judge this job and leaves it to others for a while.
@@ -71,8 +68,7 @@ class Requeued:
     delay: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLettered:
+class DeadLettered(msgspec.Struct, frozen=True, gc=False):
     """The job will not be tried again by itself. Its progress stays, so that it can be redriven.
 
     The attempt that ends so counts as made.
@@ -82,8 +78,7 @@ class DeadLettered:
     progress: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """Another worker has the job by now. There is nothing to tell the broker."""
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from cnstra.clock import seconds
+from cnstra.durable.eager import begin
 from cnstra.durable.io_thread import Mailbox
 from cnstra.durable.journal import Durability
 from cnstra.durable.run import DEFAULT_CRASH_LIMIT, DurableOptions
@@ -78,7 +79,7 @@ class Worker:
             queue.require_store("results=")
         self._require_bounds()
         self._consumer = Consumer(queue, concurrency, seconds(lease), rate_limit)
-        self._tasks: dict[Attempt, asyncio.Task[None]] = {}
+        self._tasks: dict[Attempt, asyncio.Task[None] | None] = {}
         self._mailbox: Mailbox | None = None
         self._stops = 0
 
@@ -148,7 +149,10 @@ class Worker:
         for attempt in attempts:
             if self._stops:
                 attempt.release(SHUTDOWN, self._left)
-            self._tasks[attempt] = asyncio.ensure_future(self._process(attempt))
+            self._tasks[attempt] = None
+            task = begin(self._process(attempt))
+            if task is not None:
+                self._tasks[attempt] = task
 
     async def _process(self, attempt: Attempt) -> None:
         settled = await attempt.handle()

@@ -10,7 +10,9 @@ from itertools import count
 from math import inf
 from typing import Any
 
-from cnstra.adapters.bullmq.client import Client, Unreachable
+from cnstra.adapters.bullmq.client import Client
+from cnstra.adapters.bullmq.completing import Completions
+from cnstra.adapters.bullmq.connection import Unreachable
 from cnstra.adapters.bullmq.events import LOOK_AHEAD, events_in, number_of, stream_id
 from cnstra.adapters.bullmq.following import LONGEST_BLOCK, Follower, Marker
 from cnstra.adapters.bullmq.leases import Lease, origin_of
@@ -28,6 +30,7 @@ from cnstra.adapters.bullmq.scripts import script
 from cnstra.adapters.bullmq.settling import (
     CANCELLED,
     CANCELLED_FIELDS,
+    completion_options,
     ending_of,
     lease_options,
     packed,
@@ -40,6 +43,7 @@ from cnstra.adapters.bullmq.wire import (
     lock_of,
     names_its_run,
     number_in,
+    proof_of,
     record_of,
     run_of,
     without_crashes,
@@ -59,6 +63,7 @@ from cnstra.jobs.broker import (
 )
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import (
+    Completed,
     DeadLettered,
     Delivery,
     Lost,
@@ -69,11 +74,23 @@ from cnstra.jobs.settlement import (
 LEASE_STATES: tuple[LeaseState, ...] = ("lost", "cancelled", "kept")
 LONGEST_UNCHECKED = 5.0
 CHECKS_PER_LEASE = 6
+CAPABILITIES = Capabilities(
+    atomic_settlement=True,
+    own_store=True,
+    shared_rate_limit=True,
+    priorities=True,
+    carries_progress=True,
+)
 CANCEL_OPTIONS = {"token": "0", "attempts": 1, "maxMetricsSize": ""}
 
 
-STRANGER = Lease({}, JobOptions(), 30.0, b"", b"", "", 0, None, afresh=True, is_stored=True)
-"""The lease of a delivery that this broker has not made."""
+def stranger(delivery: Delivery) -> Lease:
+    """The lease of a delivery that this broker has not made."""
+    native, token = lock_of(delivery)
+    return Lease(
+        {}, JobOptions(), 30.0, native, token, delivery.token, delivery.run, 0, None,
+        afresh=True, is_stored=True,
+    )  # fmt: skip
 
 
 class BullMQBroker:
@@ -90,6 +107,7 @@ class BullMQBroker:
         self._store = RunStore(
             self._client, self._base + b"cnstra:run:", clock, base=self._base, owns_client=False
         )
+        self._completions = Completions(self._client, self._base, clock)
         self._who = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(6).hex()}".encode()
         self._leased = count(1)
         self._checked_at = -inf
@@ -98,13 +116,7 @@ class BullMQBroker:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(
-            atomic_settlement=True,
-            own_store=True,
-            shared_rate_limit=True,
-            priorities=True,
-            carries_progress=True,
-        )
+        return CAPABILITIES
 
     @property
     def store(self) -> RunStore:
@@ -184,27 +196,37 @@ class BullMQBroker:
         if isinstance(settlement, Lost):
             self._forget(delivery)
             return ()
-        native, token = lock_of(delivery)
-        held = self._lease_of(delivery) or STRANGER
-        ending = ending_of(settlement, held.fields, held.options)
-        fields, changes = ending.fields_for(delivery, token)
-        next_token, next_options = self._lease_options(ahead) if ahead else (b"", b"")
-        if ending.kind == "completed":
-            next_token = token
-        finish = packed(ending.options(held.options.max_attempts, ahead), token)
-        settling = self._run(
-            "settle", native, token, ending.kind, milliseconds(self._clock),
-            ending.value, fields, finish, ending.delay, round(held.duration * 1000),
-            self._run_to_settle(delivery), ticket.epoch if ticket else "",
-            ticket.seq if ticket else 0, int(changes), ending.told(),
-            RUN_TIME, CANCELLED, CANCELLED_FIELDS, next_options,
-        )  # fmt: skip
-        try:
-            answer = await settling
-        except BrokerUnavailable:
-            if ahead is not None and next_token != token:
-                self._is_unheard(next_token, ahead.lease)
-            raise
+        held = self._lease_of(delivery) or stranger(delivery)
+        run = self._store.key(held.run) if held.is_stored else b""
+        epoch, seq = (ticket.epoch, ticket.seq) if ticket else ("", 0)
+        if isinstance(settlement, Completed):
+            next_token = held.token
+            options = completion_options(held.fields.get(b"opts"), ahead)
+            completion = (
+                held.native, held.token, settlement.result, packed(options, held.token),
+                1 if ahead else 0, run, epoch, seq, round(held.duration * 1000),
+            )  # fmt: skip
+            try:
+                answer = await self._completions.complete(completion)
+            except Unreachable as error:
+                raise self._unavailable(error) from error
+        else:
+            next_token, next_options = self._lease_options(ahead) if ahead else (b"", b"")
+            ending = ending_of(settlement, held.fields, held.options)
+            fields, changes = ending.fields_for(delivery, held.token)
+            settling = self._run(
+                "settle", held.native, held.token, ending.kind, milliseconds(self._clock),
+                ending.value, fields,
+                packed(ending.options(held.options.max_attempts), held.token), ending.delay,
+                round(held.duration * 1000), run, epoch, seq, int(changes),
+                ending.told(), RUN_TIME, CANCELLED, CANCELLED_FIELDS, next_options,
+            )  # fmt: skip
+            try:
+                answer = await settling
+            except BrokerUnavailable:
+                if ahead is not None:
+                    self._is_unheard(next_token, ahead.lease)
+                raise
         verdict = answer[0]
         if verdict == b"fenced":
             found = int(answer[1])
@@ -212,17 +234,12 @@ class BullMQBroker:
         self._forget(delivery)
         if verdict not in (b"done", b"repeated"):
             raise LeaseLost(job_id=delivery.job_id)
-        if verdict == b"repeated" and next_token == token:
-            self._is_unheard(token, 0.0)
+        if verdict == b"repeated" and next_token == held.token:
+            self._is_unheard(held.token, 0.0)
         if ahead is None or len(answer) < 2:
             return ()
         deliveries, _, _ = await self._delivered(answer[1:], next_token, ahead.lease)
         return deliveries
-
-    def _run_to_settle(self, delivery: Delivery) -> bytes:
-        """The key of the run; empty where nothing of it is stored, so that nothing need be done."""
-        lease = self._lease_of(delivery)
-        return self._store.key(delivery.run) if lease is None or lease.is_stored else b""
 
     async def _recover(self, every: float) -> None:
         """Make due again what leases held that have run out."""
@@ -316,10 +333,12 @@ class BullMQBroker:
             saved = await self._store.load_for(run, epoch, origin_of(carried), held=held)
         afresh, is_stored = saved is None or not saved.entries, saved is not None
         saved = saved or Saved(epoch=epoch, held=held)
+        proof = proof_of(native, token)
         self._store.leases[run] = Lease(
-            fields, options, lease, native, token, run, saved.epoch, carried, afresh, is_stored
-        )
-        delivery = delivery_of(native, token, fields, options, run, saved)
+            fields, options, lease, native, token, proof, run, saved.epoch, carried, afresh,
+            is_stored,
+        )  # fmt: skip
+        delivery = delivery_of(native, proof, fields, options, run, saved)
         if b"cn:cancel" in fields:
             await self._fail(delivery, JobCancelled.__name__, CANCELLED)
             return None
@@ -328,7 +347,7 @@ class BullMQBroker:
     def _lease_of(self, delivery: Delivery) -> Lease | None:
         """The lease of a delivery, unless the job has been leased again since."""
         lease = self._store.leases.get(delivery.run)
-        return lease if lease is not None and lease.token == lock_of(delivery)[1] else None
+        return lease if lease is not None and lease.proof == delivery.token else None
 
     def _forget(self, delivery: Delivery) -> None:
         if self._lease_of(delivery) is not None:

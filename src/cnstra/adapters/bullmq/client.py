@@ -3,26 +3,18 @@
 import asyncio
 from typing import Any
 
-from cnstra.adapters.bullmq.connection import Connection, Disconnected, Part, Refused
+from cnstra.adapters.bullmq.connection import (
+    Connection,
+    Disconnected,
+    Part,
+    Refused,
+    Unreachable,
+)
 from cnstra.adapters.bullmq.location import Location
 from cnstra.adapters.bullmq.scripts import Script
 
 CONNECT_TIMEOUT = 5.0
 PATIENCE = 10.0
-TURNED_AWAY = (
-    "LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "MISCONF",
-    "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM",
-)  # fmt: skip
-"""Errors of a server that can serve nobody just now, or not us. Nothing of the command was done."""
-
-
-GONE_ELSEWHERE = ("READONLY", "MASTERDOWN")
-"""Errors of a server that has been made a replica: whoever asks the same name anew may get another.
-"""
-
-
-class Unreachable(Exception):
-    """Redis cannot serve us just now."""
 
 
 class Client:
@@ -60,33 +52,29 @@ class Client:
 
     async def call(self, *parts: Part) -> Any:
         """Ask once. Raises `Unreachable`; `Refused` for what is wrong with the command itself."""
-        connection = self._connection
-        if connection is None or connection.lost is not None:
-            connection = await self._connected()
-        try:
-            return await connection.call(*parts)
-        except Disconnected as error:
-            raise Unreachable(str(error)) from error
-        except Refused as error:
-            if str(error).startswith(TURNED_AWAY):
-                if str(error).startswith(GONE_ELSEWHERE):
-                    connection.close(str(error))
-                raise Unreachable(str(error)) from error
-            raise
+        connection = self._live or await self._connected()
+        return await connection.call(*parts)
 
-    async def run(self, script: Script, *parts: Part) -> Any:
+    async def run(self, script: Script, *parts: Part, is_chunk: bool = False) -> Any:
         """Run a script by its digest: `parts` are its one key and its arguments.
 
         A server that does not know it has run nothing, so it is loaded and asked again.
         """
         for _ in range(3):
+            connection = self._live or await self._connected()
             try:
-                return await self.call(b"EVALSHA", script.sha, 1, *parts)
+                return await connection.call(b"EVALSHA", script.sha, 1, *parts, is_chunk=is_chunk)
             except Refused as error:
                 if not str(error).startswith("NOSCRIPT"):
                     raise
             await self._load(script)
         raise Unreachable("its scripts are flushed as fast as they are loaded")
+
+    @property
+    def _live(self) -> Connection | None:
+        """The connection, if there is one that is not lost."""
+        connection = self._connection
+        return None if connection is None or connection.lost is not None else connection
 
     async def _load(self, script: Script) -> None:
         """Load a script, once for all that wait for it."""
@@ -116,10 +104,8 @@ class Client:
                 self._connection = await self._greet(await self._dial())
         except TimeoutError as error:
             raise Unreachable(f"no connection within {CONNECT_TIMEOUT:g} s") from error
-        except (OSError, Disconnected) as error:
+        except OSError as error:
             raise Unreachable(str(error) or type(error).__name__) from error
-        except Refused as error:
-            raise Unreachable(f"it refused us: {error}") from error
         return self._connection
 
     async def _dial(self) -> Connection:
@@ -146,6 +132,11 @@ class Client:
             if place.database:
                 await connection.call("SELECT", place.database)
             await connection.call("PING")
+        except Disconnected:
+            raise
+        except (Refused, Unreachable) as error:
+            connection.close()
+            raise Unreachable(f"it refused us: {error}") from error
         except BaseException:
             connection.close()
             raise

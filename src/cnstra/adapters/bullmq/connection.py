@@ -17,8 +17,27 @@ class Refused(Exception):
     """Redis answered with an error."""
 
 
-class Disconnected(Exception):
+class Unreachable(Exception):
+    """Redis cannot serve us just now."""
+
+
+class Disconnected(Unreachable):
     """The connection is gone. Whether what was in flight has been done, nobody knows."""
+
+
+TURNED_AWAY = (
+    "LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "MISCONF",
+    "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM",
+)  # fmt: skip
+"""Errors of a server that can serve nobody just now, or not us. Nothing of the command was done."""
+GONE_ELSEWHERE = ("READONLY", "MASTERDOWN")
+"""Errors of a server that has been made a replica: whoever asks the same name anew may get another.
+"""
+
+
+def refusal(text: str) -> Unreachable | Refused:
+    """What an error of Redis' means to us."""
+    return Unreachable(text) if text.startswith(TURNED_AWAY) else Refused(text)
 
 
 class Connection(asyncio.Protocol):
@@ -39,8 +58,11 @@ class Connection(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self.lost: Exception | None = None
 
-    def call(self, *parts: Part) -> asyncio.Future[Any]:
-        """Ask; the future holds the answer, or raises `Refused` or `Disconnected`."""
+    def call(self, *parts: Part, is_chunk: bool = False) -> asyncio.Future[Any]:
+        """Ask; the future holds the answer. is_chunk: whether this request is worth a write.
+
+        It raises `Unreachable`, or `Refused` for what is wrong with the command itself.
+        """
         reply: asyncio.Future[Any] = self._loop.create_future()
         if self.lost is not None:
             reply.set_exception(self.lost)
@@ -49,7 +71,7 @@ class Connection(asyncio.Protocol):
             self._heard_at = self._loop.time()
         self._replies.append(reply)
         self._requests.append(cast(bytes, pack_command(cast(Any, parts))))
-        if len(self._requests) >= CHUNK:
+        if is_chunk or len(self._requests) >= CHUNK:
             self._flush()
         elif not self._flush_is_due:
             self._flush_is_due = True
@@ -78,7 +100,10 @@ class Connection(asyncio.Protocol):
                 if reply.done():  # nobody waits for it any more
                     continue
                 if isinstance(answer, Refused):
-                    reply.set_exception(answer)
+                    reply.set_exception(refusal(str(answer)))
+                    if str(answer).startswith(GONE_ELSEWHERE):
+                        self.close(str(answer))
+                        return
                 else:
                     reply.set_result(answer)
         except (ProtocolError, IndexError) as error:

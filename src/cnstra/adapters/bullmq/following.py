@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import suppress
 
-from cnstra.adapters.bullmq.client import Client, Unreachable
-from cnstra.adapters.bullmq.connection import Refused
+from cnstra.adapters.bullmq.client import Client
+from cnstra.adapters.bullmq.connection import Refused, Unreachable
 from cnstra.adapters.bullmq.events import number_of, stream_id
 from cnstra.clock import Clock, pause
 

@@ -12,7 +12,8 @@ class Lease:
     """A leased job.
 
     fields, options: the job, as it was then. duration: seconds.
-    native: its id in BullMQ. token: what its lock holds. epoch: the run's.
+    native: its id in BullMQ. token: what its lock holds. proof: the token of its delivery, which is
+    both. epoch: the run's.
     carried: the progress that came with the job.
     afresh: whether the store holds nothing of the run that counts: the first write begins it.
     is_stored: whether the store may hold anything of the run: else a settlement need not touch it.
@@ -23,6 +24,7 @@ class Lease:
     duration: float
     native: bytes
     token: bytes
+    proof: str
     run: str
     epoch: int
     carried: bytes | None

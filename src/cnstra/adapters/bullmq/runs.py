@@ -3,10 +3,10 @@ job.
 """
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Any
 
-from cnstra.adapters.bullmq.client import Client, Unreachable
+from cnstra.adapters.bullmq.client import Client
+from cnstra.adapters.bullmq.connection import Unreachable
 from cnstra.adapters.bullmq.leases import Lease
 from cnstra.adapters.bullmq.options import milliseconds
 from cnstra.adapters.bullmq.scripts import script
@@ -99,6 +99,10 @@ class RunStore:
             lease = None
         if lease is not None:
             lease.is_stored = True
+        changes: list[bytes] = []
+        for key, value in patch.puts.items():
+            changes += _entry(key), value
+        changes += [_entry(key) for key in patch.deletes if key not in patch.puts]
         answer = await self._run(
             "commit_run",
             self.key(ticket.run),
@@ -111,8 +115,7 @@ class RunStore:
             int(lease.afresh) if lease else 0,
             lease.origin() if lease else b"",
             len(patch.puts),
-            *chain.from_iterable((_entry(key), value) for key, value in patch.puts.items()),
-            *(_entry(key) for key in patch.deletes if key not in patch.puts),
+            *changes,
         )
         if lease is not None and answer[0] == b"fenced":
             del self.leases[ticket.run]

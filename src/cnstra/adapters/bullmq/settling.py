@@ -1,12 +1,13 @@
 """Settlements, in BullMQ's words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from cnstra.adapters.bullmq.options import JobOptions, keep_of
+from cnstra.adapters.bullmq.options import JobOptions, keep_of, options_of
 from cnstra.adapters.bullmq.wire import Fields, encode_args, headline, stacks_after
-from cnstra.engine.payloads import decode_json, encode_json
+from cnstra.engine.payloads import encode_json
 from cnstra.errors import JobCancelled
 from cnstra.jobs.broker import Ahead
 from cnstra.jobs.settlement import (
@@ -27,9 +28,9 @@ CANCELLED_FIELDS = encode_args(
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What the script `settle` is told.
+    """What the script `settle` is told of a job that is not completed.
 
-    value: the return value, or the reason of the failure. fields: what changes in the job's hash.
+    value: the reason of the failure. fields: what changes in the job's hash.
     keep: what BullMQ keeps of jobs that are over. detail: what an event tells.
     """
 
@@ -42,12 +43,7 @@ class Ending:
     detail: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def fields_for(self, delivery: Delivery, token: bytes) -> tuple[bytes, bool]:
-        """The packed changes of the job's hash, and whether its progress is among them.
-
-        A completed job needs none: its owner's name tells a repeat.
-        """
-        if self.kind == "completed":
-            return b"", False
+        """The packed changes of the job's hash, and whether its progress is among them."""
         progress = self.progress
         changes = progress is not None and progress != delivery.progress
         fields = ["cn:end", b"%b %b" % (token, self.kind.encode()), *self.fields]
@@ -55,12 +51,9 @@ class Ending:
             fields += ["progress", progress]
         return encode_args(fields), changes
 
-    def options(self, max_attempts: int, ahead: Ahead | None) -> bytes:
-        """What BullMQ is told about the end of a job, still without the token.
-
-        Where a completed job is followed by the next one, that has the same token.
-        """
-        return _finish_options(encode_json(self.keep), max_attempts, ahead)
+    def options(self, max_attempts: int) -> bytes:
+        """What BullMQ is told about the end of a job, still without the token."""
+        return _with_place_for_token(_finishing(self.keep, max_attempts))
 
     def told(self) -> bytes:
         """What the event of it tells."""
@@ -71,26 +64,37 @@ TOKEN = b"\xd9\x05TOKEN"
 """Where a packed text goes that is put in later."""
 
 
+@lru_cache(maxsize=1024)
 def packed(options: bytes, token: bytes) -> bytes:
     """The options with this lock token."""
     return options.replace(TOKEN, b"\xda%b%b" % (len(token).to_bytes(2, "big"), token))
 
 
 @lru_cache(maxsize=256)
-def _finish_options(keep: bytes, max_attempts: int, ahead: Ahead | None) -> bytes:
-    options: dict[str, Any] = {
-        "token": "TOKEN",
-        "keepJobs": decode_json(keep),
-        "attempts": max_attempts,
-        "maxMetricsSize": "",
-    }
-    return _with_place_for_token(options | (_leasing(ahead) if ahead else {}))
+def completion_options(job_options: bytes | None, ahead: Ahead | None) -> bytes:
+    """What BullMQ is told about the completion of a job with these options, still without the
+    token.
+
+    Where the next job is leased in the same step, that has the same token.
+    """
+    options = options_of(job_options)
+    finishing = _finishing(keep_of(options.remove_on_complete), options.max_attempts)
+    return _with_place_for_token(finishing | (_leasing(ahead) if ahead else {}))
 
 
 @lru_cache(maxsize=64)
 def lease_options(ahead: Ahead) -> bytes:
     """What BullMQ is told about a lease, still without the token."""
     return _with_place_for_token(_leasing(ahead))
+
+
+def _finishing(keep: Mapping[str, Any], max_attempts: int) -> dict[str, Any]:
+    return {
+        "token": "TOKEN",
+        "keepJobs": keep,
+        "attempts": max_attempts,
+        "maxMetricsSize": "",
+    }
 
 
 def _leasing(ahead: Ahead) -> dict[str, Any]:
@@ -112,8 +116,6 @@ def _with_place_for_token(options: dict[str, Any]) -> bytes:
 def ending_of(settlement: Settlement, fields: Fields, options: JobOptions) -> Ending:
     """The settlement of a job that has these fields and options."""
     match settlement:
-        case Completed(result):
-            return Ending("completed", result, keep=keep_of(options.remove_on_complete))
         case DeadLettered(error, progress):
             return Ending(
                 "failed",
@@ -140,8 +142,8 @@ def ending_of(settlement: Settlement, fields: Fields, options: JobOptions) -> En
                 keep=keep_of(options.remove_on_fail),
                 detail={"delay": delay},
             )
-        case Lost():
-            raise AssertionError("a lost job has nothing to settle")
+        case Completed() | Lost():
+            raise AssertionError("a completed or lost job does not end so")
 
 
 def _failure(error: Any, fields: Fields, options: JobOptions) -> list[Any]:

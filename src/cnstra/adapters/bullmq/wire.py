@@ -66,13 +66,13 @@ def names_its_run(data: bytes, run: str) -> bool:
 
 
 def delivery_of(
-    native: bytes, token: bytes, fields: Fields, options: JobOptions, run: str, saved: Saved
+    native: bytes, proof: str, fields: Fields, options: JobOptions, run: str, saved: Saved
 ) -> Delivery:
     """What a worker gets to see of a leased job."""
     return Delivery(
         job_id=decode_id(native),
         data=fields.get(b"data", b""),
-        token=f"{token.decode()} {native.decode('utf-8', 'surrogatepass')}",
+        token=proof,
         run=run,
         attempts_made=number_in(fields, b"atm"),
         max_attempts=options.max_attempts,
@@ -82,6 +82,11 @@ def delivery_of(
         progress=fields.get(b"progress"),
         saved=saved,
     )
+
+
+def proof_of(native: bytes, token: bytes) -> str:
+    """What proves a lease: the lock token and the id in BullMQ."""
+    return f"{token.decode()} {native.decode('utf-8', 'surrogatepass')}"
 
 
 def lock_of(delivery: Delivery) -> tuple[bytes, bytes]:

@@ -21,7 +21,10 @@ TICK = 0.001
 class MemoryBroker:
     """One queue in memory; a `Broker`."""
 
-    __slots__ = ("_bell", "_clock", "_jobs", "_keep_results", "_longest_lease", "_store", "_world")
+    __slots__ = (
+        "_bell", "_capabilities", "_clock", "_jobs", "_keep_results", "_longest_lease", "_store",
+        "_world",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -35,20 +38,21 @@ class MemoryBroker:
         self._clock = clock
         self._keep_results = keep_results
         self._longest_lease = longest_lease
+        self._capabilities = Capabilities(
+            atomic_settlement=True,
+            own_store=True,
+            shared_rate_limit=True,
+            priorities=True,
+            longest_lease=longest_lease,
+            durable=False,
+        )
         self._jobs = world.queue(queue)
         self._store = MemoryStore(world, clock)
         self._bell: Bell | None = None
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(
-            atomic_settlement=True,
-            own_store=True,
-            shared_rate_limit=True,
-            priorities=True,
-            longest_lease=self._longest_lease,
-            durable=False,
-        )
+        return self._capabilities
 
     @property
     def store(self) -> MemoryStore:

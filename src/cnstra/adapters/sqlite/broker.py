@@ -35,6 +35,10 @@ IS_PAUSED = statement("is_paused")
 SET_PAUSED = statement("set_paused")
 RENEW_LEASE = statement("renew_lease")
 
+CAPABILITIES = Capabilities(
+    atomic_settlement=True, own_store=True, shared_rate_limit=True, priorities=True
+)
+
 
 class SqliteBroker:
     """One queue of a SQLite file; a `Broker`."""
@@ -51,9 +55,7 @@ class SqliteBroker:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(
-            atomic_settlement=True, own_store=True, shared_rate_limit=True, priorities=True
-        )
+        return CAPABILITIES
 
     @property
     def store(self) -> SqliteStore:

@@ -1,21 +1,14 @@
 -- Fail a job. What BullMQ would delete, now or later, is copied first.
 --- ours copies
 --- bullmq moveToFinished
-local function finish(base, id, now, property, value, target, fields, options, leases_next)
-  local keys = {
-    base .. 'wait', base .. 'active', base .. 'prioritized', base .. 'events', base .. 'stalled',
-    base .. 'limiter', base .. 'delayed', base .. 'paused', base .. 'meta', base .. 'pc', base .. target,
-    base .. id, base .. 'metrics:' .. target, base .. 'marker',
-  }
-  local arguments = {id, now, property, value, target, leases_next and '1' or '', base, options, fields}
-  return moveToFinished(keys, arguments)
-end
+--- ours finishing
 
 -- `counts`: whether the attempt counts as made, as BullMQ always has it.
 local function bury(base, id, now, reason, fields, options, counts)
   local copy = base .. 'cnstra:copy:' .. id
   put_aside(base, id, now, reason, fields)
-  local answer = finish(base, id, now, 'failedReason', reason, 'failed', fields, options)
+  local keys = finishing_keys(base, 'failed')
+  local answer = finish(keys, base, id, now, 'failedReason', reason, 'failed', fields, options)
   if type(answer) == 'number' and answer < 0 then
     forget_copy(base, id)
     return answer

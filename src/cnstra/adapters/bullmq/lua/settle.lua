@@ -1,5 +1,5 @@
--- End a lease: the job, its run and the lease of the next job in one step.
---- ours ownership
+-- End a lease otherwise than with success: the job, its run and the lease of the next job in one step.
+--- ours settling
 --- ours burying
 --- ours leasing
 --- ours telling
@@ -17,10 +17,7 @@ local next_options = ARGV[18]
 local job = base .. id
 
 local function settle_job()
-  if kind == 'completed' then
-    if next_options ~= '' then promote_urgent(base, now) end
-    return finish(base, id, now, 'returnvalue', value, 'completed', fields, options, next_options ~= '')
-  elseif kind == 'failed' then
+  if kind == 'failed' then
     return bury(base, id, now, value, fields, options, true)
   elseif redis.call('HEXISTS', job, 'cn:cancel') == 1 then
     return bury(base, id, now, cancelled, cancelled_fields, options, false)
@@ -46,7 +43,7 @@ local function settle_job()
 end
 
 local function settle_run(known_epoch)
-  if kind == 'completed' or replaces_run then
+  if replaces_run then
     redis.call('DEL', run)
   elseif known_epoch == epoch then
     redis.call('HSET', run, 's', seq, 'r', epoch)
@@ -54,57 +51,26 @@ local function settle_run(known_epoch)
   end
 end
 
--- Why the job was refused: this very settlement has landed before, or the job is not ours any more. A lock that
--- ran out while nobody followed is taken again.
-local function why_refused()
-  local settled, last = has_settled(job, token)
-  if settled then return last == token .. ' ' .. kind and 'repeated' or 'lost' end
-  if kind == 'completed' and redis.call('HGET', job, 'pb') == token and redis.call('ZSCORE', base .. 'completed', id)
-  then
-    return 'repeated'
-  end
-  local is_ours, is_late = owns(job, token)
-  if is_ours and is_late then
-    redis.call('SET', job .. ':lock', token, 'PX', lease_time)
-    return nil
-  end
-  return is_ours and 'refused' or 'lost'
-end
-
--- An epoch below ours is an earlier attempt's: nobody has taken the run over since, or the lock would not be ours.
-local known = {}
-if run ~= '' and epoch ~= '' then
-  known = redis.call('HMGET', run, 'e', 's')
-  local lead = tonumber(known[1] or epoch) - tonumber(epoch)
-  if lead > 0 or lead == 0 and tonumber(known[2] or 0) > seq then
-    return {owns(job, token) and 'fenced' or 'lost', known[1]}
-  end
-end
-local was_cancelled = kind ~= 'completed' and kind ~= 'failed' and redis.call('HEXISTS', job, 'cn:cancel') == 1
-if kind ~= 'completed' and redis.call('GET', job .. ':lock') ~= token then
-  local verdict = why_refused()
+local refused, known_epoch = outpaced(base, id, token, run, epoch, seq)
+if refused then return refused end
+local was_cancelled = kind ~= 'failed' and redis.call('HEXISTS', job, 'cn:cancel') == 1
+if redis.call('GET', job .. ':lock') ~= token then
+  local verdict = why_refused(base, id, token, kind, lease_time)
   if verdict then return {verdict} end
 end
 local answer = settle_job()
 if answer == -2 or answer == -1 or answer == -6 then
-  local verdict = why_refused()
+  local verdict = why_refused(base, id, token, kind, lease_time)
   if verdict then return {verdict} end
   answer = settle_job()
 end
--- BullMQ leases the next job itself where one is completed; 0 is a completed job without a next one.
-local following = type(answer) == 'table' and answer
-if not following and answer ~= 0 then return {'refused', answer} end
-if run ~= '' then settle_run(known[1]) end
+if answer ~= 0 then return {'refused', answer} end
+if run ~= '' then settle_run(known_epoch) end
 if was_cancelled then
   if redis.call('EXISTS', job) == 1 then redis.call('HSET', job, 'cn:end', token .. ' ' .. kind) end
   tell(base, 'dead', id, cjson.encode({error = {name = 'JobCancelled', message = cancelled}}))
-elseif kind ~= 'completed' then
+else
   tell(base, kind == 'failed' and 'dead' or kind, id, detail)
 end
-if following then
-  if type(following[1]) == 'table' then forget_stalls(base, following) end
-  return {'done', following}
-elseif next_options ~= '' and kind ~= 'completed' then
-  return {'done', lease(base, tonumber(now), next_options, 1)[1]}
-end
-return {'done'}
+if next_options == '' then return {'done'} end
+return {'done', lease(base, tonumber(now), next_options, 1)[1]}
