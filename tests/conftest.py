@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings
 
 from tests.redis_server import RedisServer
+from tests.sqs_server import CREDENTIALS, SQSServer
 
 pytest.register_assert_rewrite("cnstra.testing.conformance")
 
@@ -25,3 +26,20 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def empty_redis(redis_server: RedisServer) -> RedisServer:
     redis_server.call("FLUSHALL")
     return redis_server
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[SQSServer]:
+    """A server of our own, whose queues are made by each test under names of its own."""
+    server = SQSServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def sqs_server(moto_server: SQSServer, monkeypatch: pytest.MonkeyPatch) -> SQSServer:
+    """The same, with the credentials that it takes from anybody."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return moto_server

@@ -6,6 +6,7 @@ moto has no lock: two who receive at once may get the same message. Here they ta
 """
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -19,7 +20,13 @@ from typing import Any
 from tests.redis_server import free_port
 
 REGION = "eu-central-1"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "tests",
+    "AWS_SECRET_ACCESS_KEY": "tests",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 TURN = 0.02
 
 

@@ -18,6 +18,7 @@ from botocore.exceptions import (
     NoRegionError,
     ProfileNotFound,
 )
+from botocore.exceptions import ConnectionError as NotConnected
 
 from cnstra.adapters.sqs.location import Location
 from cnstra.errors import BrokerRefused, BrokerUnavailable, CnstraError, InvalidOption
@@ -105,7 +106,7 @@ class Client:
             raise BrokerUnavailable(url=self._location.url, reason=reason) from error
         except ClientError as error:
             raise self._told(action, error) from error
-        except (HTTPClientError, CredentialRetrievalError) as error:
+        except (HTTPClientError, NotConnected, CredentialRetrievalError) as error:
             raise BrokerUnavailable(url=self._location.url, reason=error) from error
         except BotoCoreError as error:
             remedy = "give credentials by environment, profile or role, as for any tool of AWS"
