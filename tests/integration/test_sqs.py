@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
 
+from cnstra import CNS, Queue, Signal, Worker, collateral, neuron
 from cnstra.adapters import sqs
 from cnstra.adapters.sqs import batches, receiver
 from cnstra.adapters.sqs.client import Client
@@ -784,3 +786,61 @@ async def test_a_profile_that_is_not_there_is_asked_for(opened: Opener) -> None:
 def test_sqs_keeps_no_progress() -> None:
     with pytest.raises(StoreError, match="sqs://eu-central-1"):
         sqs.store("sqs://eu-central-1", SYSTEM_CLOCK)
+
+
+# --- jobs
+
+
+request, output = collateral("request", int), collateral("output", int)
+
+
+def slow_graph(starts: list[int], seconds: float) -> CNS:
+    slow = neuron("slow", {"output": output})
+
+    @slow.dendrite(request)
+    async def sleep(left: int, axon: Any) -> Signal[int]:
+        starts.append(left)
+        await asyncio.sleep(seconds)
+        signal: Signal[int] = axon.output.create_signal(left)
+        return signal
+
+    return CNS([slow])
+
+
+@pytest.mark.parametrize("kind", ["standard", "fifo"])
+async def test_a_handler_longer_than_the_longest_lease_is_handed_over(
+    sqs_server: SQSServer, name: str, tmp_path: Path, kind: str
+) -> None:
+    """Its message is acknowledged in time, and the guard that was sent instead ends quietly."""
+    starts: list[int] = []
+    url = sqs_server.url("longest_lease=4", f"fifo={'true' if kind == 'fifo' else 'false'}")
+    async with Queue(name, url, store=f"sqlite:///{tmp_path}/progress.db") as queue:
+        job = await queue.enqueue(request.create_signal(7))
+        worker = Worker(queue, slow_graph(starts, 6.0), results=[output], lease=2.0)
+        running = asyncio.ensure_future(worker.run())
+
+        assert await job.result(timeout=60) == {"results": [7]}
+
+        worker.stop()
+        await running
+    assert starts == [7]
+
+
+@pytest.mark.parametrize("kind", ["standard", "fifo"])
+async def test_the_guard_of_a_handler_takes_over(
+    sqs_server: SQSServer, name: str, tmp_path: Path, kind: str
+) -> None:
+    """FIFO queues drop repeats of a message: the guard must not be one."""
+    url = sqs_server.url(f"fifo={'true' if kind == 'fifo' else 'false'}")
+    async with Queue(name, url, store=f"sqlite:///{tmp_path}/progress.db") as queue:
+        job = await queue.enqueue(request.create_signal(7))
+        broker: Any = queue.broker
+
+        async def hand_over() -> None:
+            (delivery,) = await broker.receive(1, lease=LEASE, wait=SOON, rate=None)
+            await broker.hand_over(delivery, 1.0)
+
+        await queue.io.call(hand_over)
+        await Worker(queue, slow_graph([], 0), results=[output]).run(until_idle=True)
+
+        assert await job.result(timeout=60) == {"results": [7]}

@@ -131,8 +131,9 @@ class SQSTransport:
 
     async def _keep(self, message: Incoming, lease: float) -> bool:
         held = held_of(message)
-        if not self._is_ours(held) or self._left(held) < 1:
-            return False
+        ends_at = self._clock.monotonic() + self._stay(held, lease)
+        if ends_at <= held.ends_at or not self._is_ours(held):
+            return self._is_ours(held)
         return await self._change(held, lease) is None
 
     async def _release(self, message: Incoming) -> None:
@@ -151,15 +152,15 @@ class SQSTransport:
 
     async def _change(self, held: Held, visible_in: float) -> Failure | None:
         """Have a message visible again in so many seconds, as far as it may stay away so long."""
-        now = self._clock.monotonic()
-        stay = min(ceil(visible_in), floor(self._left(held)))
+        now, stay = self._clock.monotonic(), self._stay(held, visible_in)
         failure = await self._changes.add(ReceiptHandle=held.receipt, VisibilityTimeout=stay)
         held.ends_at = now + stay
         return failure
 
-    def _left(self, held: Held) -> float:
-        """Seconds until a message cannot be held any longer."""
-        return max(0.0, held.taken_at + self._longest - self._clock.monotonic())
+    def _stay(self, held: Held, visible_in: float) -> int:
+        """Whole seconds, as SQS takes them, and no more than the message can be held still."""
+        left = held.taken_at + self._longest - self._clock.monotonic()
+        return max(0, min(ceil(visible_in), floor(left)))
 
     def _is_ours(self, held: Held) -> bool:
         return self._clock.monotonic() < held.ends_at
