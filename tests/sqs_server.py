@@ -41,6 +41,11 @@ class SQSServer:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads a program here that knows nothing of it."""
+        return {**CREDENTIALS, "AWS_ENDPOINT_URL_SQS": self.endpoint}
+
     def url(self, *options: str) -> str:
         """An URL of our adapter, with short polls, as tests end soon."""
         return url_at(self.port, *options)

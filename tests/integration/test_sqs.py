@@ -844,3 +844,37 @@ async def test_the_guard_of_a_handler_takes_over(
         await Worker(queue, slow_graph([], 0), results=[output]).run(until_idle=True)
 
         assert await job.result(timeout=60) == {"results": [7]}
+
+
+@pytest.mark.parametrize("kind", ["standard", "fifo"])
+async def test_without_a_store_progress_travels_in_the_message(
+    sqs_server: SQSServer, name: str, kind: str
+) -> None:
+    starts: list[str] = []
+    between = collateral("between", int)
+    first = neuron("first", {"between": between})
+    second = neuron("second", {"output": output})
+    over = asyncio.Event()
+
+    @first.dendrite(request, max_duration=60)
+    async def begin(left: int, axon: Any) -> Signal[int]:
+        starts.append("first")
+        signal: Signal[int] = axon.between.create_signal(left)
+        return signal
+
+    @second.dendrite(between, max_duration=60)
+    async def end(left: int, axon: Any) -> None:
+        starts.append("second")
+        if starts.count("second") == 1:
+            raise ConnectionError("not yet")
+        over.set()
+
+    url = sqs_server.url(f"fifo={'true' if kind == 'fifo' else 'false'}")
+    async with Queue(name, url) as queue:
+        await queue.enqueue(request.create_signal(7), max_attempts=2)
+        worker = Worker(queue, CNS([first, second]), durability="exit")
+        running = asyncio.ensure_future(worker.run())
+        await asyncio.wait_for(over.wait(), 60)
+        worker.stop()
+        await running
+    assert starts == ["first", "second", "second"]
