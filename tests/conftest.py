@@ -5,6 +5,7 @@ from hypothesis import settings
 
 from tests.postgres_server import STANDARD, PostgresServer, answers, new_schema
 from tests.redis_server import RedisServer
+from tests.sqs_server import CREDENTIALS, SQSServer
 
 pytest.register_assert_rewrite("cnstra.testing.conformance")
 
@@ -40,8 +41,25 @@ def postgres_url() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[SQSServer]:
+    """A server of our own, whose queues are made by each test under names of its own."""
+    server = SQSServer()
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def postgres_schema(postgres_url: str) -> Iterator[str]:
     """The URL of a schema that no other test uses."""
     with new_schema(postgres_url) as url:
         yield url
+
+
+@pytest.fixture
+def sqs_server(moto_server: SQSServer, monkeypatch: pytest.MonkeyPatch) -> SQSServer:
+    """The same, with the credentials that it takes from anybody."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return moto_server

@@ -242,6 +242,10 @@ class BrokerUnavailable(JobError):
     right."""
 
 
+class BrokerRefused(JobError):
+    """The broker at {url} refused {action} ({reason}): {remedy}."""
+
+
 class NotOurDatabase(JobError):
     """{path} is not a cnstra database ({reason}): name another. It was not touched."""
 

@@ -32,6 +32,8 @@ def test_the_programs_of_a_page_run(
         environment["REDIS_URL"] = request.getfixturevalue("empty_redis").url
     if "POSTGRES_URL" in page.read_text(encoding="utf-8"):
         environment["POSTGRES_URL"] = request.getfixturevalue("postgres_schema")
+    if '"sqs://' in page.read_text(encoding="utf-8"):
+        environment |= request.getfixturevalue("sqs_server").environment
     ended = subprocess.run(
         [sys.executable, "-W", "error", str(RUN_PAGE), str(page)],
         cwd=tmp_path, capture_output=True, text=True, timeout=100, env=environment,

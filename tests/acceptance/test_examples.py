@@ -1,20 +1,35 @@
-"""The examples, run as a user runs them, on both adapters."""
+"""The examples, run as a user runs them, on each adapter."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from cnstra import CNS, Queue, Worker, collateral
 from tests.redis_server import RedisServer
+from tests.sqs_server import SQSServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres", "sqs"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "sqs":
+        monkeypatch.setenv("CNSTRA_STORE", f"sqlite:///{tmp_path}/progress.db")
+        return str(request.getfixturevalue("sqs_server").url(f"prefix={uuid4().hex}-"))
+    return _url_with_store(request, tmp_path)
+
+
 @pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url_with_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a broker that brings a store."""
+    return _url_with_store(request, tmp_path)
+
+
+def _url_with_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "bullmq":
         return str(request.getfixturevalue("empty_redis").url)
     if request.param == "postgres":
@@ -104,8 +119,8 @@ def test_a_retry_runs_only_the_branch_that_failed(url: str, tmp_path: Path) -> N
     ]
 
 
-def test_a_durable_run_lives_inside_another_worker(url: str, tmp_path: Path) -> None:
-    assert run("inside_another_worker", url, cwd=tmp_path) == [
+def test_a_durable_run_lives_inside_another_worker(url_with_store: str, tmp_path: Path) -> None:
+    assert run("inside_another_worker", url_with_store, cwd=tmp_path) == [
         "reserve the goods",
         "the bank is closed",
         "the runner will call again: the bank is closed",
@@ -150,6 +165,18 @@ def test_a_blob_stays_inside_a_plain_bullmq_worker(
         "42: 14 bytes are processed",
         "result: {'success': True}",
     ]
+
+
+def test_one_customers_jobs_keep_their_order(sqs_server: SQSServer, tmp_path: Path) -> None:
+    *lines, states = run("sqs_in_order", sqs_server.url("fifo=true"), cwd=tmp_path)
+
+    assert [line for line in lines if "Ada" in line] == [
+        "Ada lives in Oxford",
+        "Ada lives in Paris",
+        "Ada lives in Rome",
+    ]
+    assert "Bob lives in Wien" in lines
+    assert states == str(["completed"] * 4)
 
 
 async def test_the_seeds_first_listing_has_no_neurons_and_its_job_completes() -> None:

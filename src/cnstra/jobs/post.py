@@ -24,10 +24,15 @@ class Post:
         if not self._has_store:
             self._require(message, len(message.body()) + ROOM)
 
-    async def send(self, messages: Sequence[Message], delay: float | None = None) -> None:
-        """Send them, to be there in `delay` seconds, or before; `None`: when the job is due."""
+    async def send(
+        self, messages: Sequence[Message], delay: float | None = None, *, mark: str = ""
+    ) -> None:
+        """Send them, to be there in `delay` seconds, or before; `None`: when the job is due.
+
+        mark: of a second message of the same generation, which is no repeat of the first.
+        """
         if messages:
-            await self._transport.send([self._outgoing(one, delay) for one in messages])
+            await self._transport.send([self._outgoing(one, delay, mark) for one in messages])
 
     async def later(self, message: Message, incoming: Incoming, delay: float) -> None:
         """Have the same message there again in `delay` seconds, or before."""
@@ -51,13 +56,13 @@ class Post:
         """Put the job into the dead letters in the place of its message."""
         await self._transport.bury(incoming, self._body(message))
 
-    def _outgoing(self, message: Message, delay: float | None) -> Outgoing:
+    def _outgoing(self, message: Message, delay: float | None, mark: str) -> Outgoing:
         header = message.header
         if delay is None:
             delay = max(0.0, (header.run_at or 0.0) - self._clock.time())
         return Outgoing(
             self._body(message),
-            id=f"{header.run}#{header.generation}",
+            id=f"{header.run}#{header.generation}{mark}",
             delay=min(delay, self._transport.limits.longest_delay),
             priority=header.priority,
             ordering_key=header.ordering_key,

@@ -128,7 +128,7 @@ class Turns:
         await self._ledger.change(
             turn.job_id, lambda one: replace(one, guard=turn.token, guarded_until=until)
         )
-        await self._post.send([turn.message], lease)
+        await self._post.send([turn.message], lease, mark=f"@{turn.token}")
         await self._transport.done(turn.incoming)
         turn.incoming = None
 
