@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.nats_server import NatsServer
 from tests.redis_server import RedisServer
 
 pytest.register_assert_rewrite("cnstra.testing.conformance")
@@ -25,3 +26,12 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def empty_redis(redis_server: RedisServer) -> RedisServer:
     redis_server.call("FLUSHALL")
     return redis_server
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A server of our own: each test has a namespace in it."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.stop()

@@ -6,6 +6,7 @@ missing=
 command -v redis-server >/dev/null || missing="$missing redis-server"
 command -v npm >/dev/null || missing="$missing nodejs npm"
 command -v openssl >/dev/null || missing="$missing openssl"
+PATH="$PATH:/usr/sbin" command -v nats-server >/dev/null || missing="$missing nats-server"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
