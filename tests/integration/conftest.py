@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.manual_clock import ManualClock
 from tests.redis_server import RedisClock
 
 KEEP_RESULTS = 100.0
-ON_REDIS = (
+ON_SERVERS = (
     "test_d1_resume",
     "test_d2_identity",
     "test_d10_values",
@@ -77,33 +78,45 @@ async def sqlite_file(tmp_path: Path) -> AsyncIterator[Place]:
     await place.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+@asynccontextmanager
+async def place_of(
+    adapter: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Place]:
+    """A place of an adapter that no other test uses."""
     urls: dict[str, Callable[[], str]] = {
         "memory": lambda: f"memory://{uuid4().hex}",
         "sqlite": lambda: f"sqlite:///{tmp_path}/jobs.db?synchronous=normal",
         "bullmq": lambda: request.getfixturevalue("empty_redis").url,
+        "nats": lambda: request.getfixturevalue("nats_server").place(),
     }
-    place = Place(request.param, urls[request.param]())
-    if request.param == "bullmq":
+    place = Place(adapter, urls[adapter]())
+    if adapter == "bullmq":
         place.clock = RedisClock(request.getfixturevalue("empty_redis"))
     yield place
     await place.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "bullmq"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    async with place_of(request.param, request, tmp_path) as place:
+        yield place
 
 
 MAIL = {"mail": "", "copies": "?put_back=no&delay=1.5"}
 """Brokers of messages: one that can give a message back for a while, one that must send a copy."""
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq", *MAIL])
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "nats", *MAIL])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of a queue that no other test uses."""
     if request.param == "memory":
         return f"memory://{uuid4().hex}"
     if request.param in MAIL:
         return f"mail://{uuid4().hex}{MAIL[request.param]}"
+    if request.param in ("bullmq", "nats") and request.path.stem not in ON_SERVERS:
+        pytest.skip("it sets the clock, or stands between a run and its store")
+    if request.param == "nats":
+        return str(request.getfixturevalue("nats_server").place())
     if request.param == "bullmq":
-        if request.path.stem not in ON_REDIS:
-            pytest.skip("it sets the clock, or stands between a run and its store")
         return str(request.getfixturevalue("empty_redis").url)
     return f"sqlite:///{tmp_path}/jobs.db?synchronous=normal"
