@@ -1,4 +1,4 @@
-"""The examples, run as a user runs them, on both adapters."""
+"""The examples, run as a user runs them, on each adapter."""
 
 import json
 import subprocess
@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from cnstra import CNS, Queue, Worker, collateral
+from tests.nats_server import NatsServer
 from tests.redis_server import RedisServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq"])
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "nats"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "nats":
+        return str(request.getfixturevalue("nats_server").place())
     if request.param == "bullmq":
         return str(request.getfixturevalue("empty_redis").url)
     return "memory://examples" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.db"
@@ -147,6 +150,14 @@ def test_a_blob_stays_inside_a_plain_bullmq_worker(
     assert run("bullmq_transaction", redis_server.url, cwd=tmp_path) == [
         "42: 14 bytes are processed",
         "result: {'success': True}",
+    ]
+
+
+def test_a_stranger_puts_jobs_into_a_queue_on_nats(nats_server: NatsServer, tmp_path: Path) -> None:
+    assert run("nats_from_outside", nats_server.place(), cwd=tmp_path) == [
+        "importing user 42",
+        "left in the queue: {'waiting': 0, 'delayed': 0, 'active': 0, 'dead': 1}",
+        "the dead letter: UndecodableJob",
     ]
 
 
