@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.nats_server import NatsServer
 from tests.postgres_server import STANDARD, PostgresServer, answers, new_schema
 from tests.redis_server import RedisServer
 from tests.sqs_server import CREDENTIALS, SQSServer
@@ -63,3 +64,12 @@ def sqs_server(moto_server: SQSServer, monkeypatch: pytest.MonkeyPatch) -> SQSSe
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     return moto_server
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A server of our own: each test has a namespace in it."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.stop()

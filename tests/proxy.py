@@ -1,6 +1,7 @@
 """A TCP proxy that cuts and delays, so that a test can harm a connection and nothing else."""
 
 import asyncio
+import threading
 from contextlib import suppress
 from typing import Self
 
@@ -94,3 +95,31 @@ class Proxy:
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+
+
+class DistantProxy:
+    """A proxy on a loop of its own, for tests whose loop may be blocked, or not the same twice."""
+
+    def __init__(self, target: int) -> None:
+        self._proxy = Proxy(target)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @property
+    def port(self) -> int:
+        return self._proxy.port
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._proxy.__aenter__(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._proxy.__aexit__(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def cut(self) -> None:
+        """Cut every connection."""
+        self._loop.call_soon_threadsafe(self._proxy.cut)

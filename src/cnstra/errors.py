@@ -250,6 +250,11 @@ class NotOurDatabase(JobError):
     """{path} is not a cnstra database ({reason}): name another. It was not touched."""
 
 
+class StreamMismatch(JobError):
+    """The stream {stream} is there with other settings than it needs ({reason}): mend them, or name
+    another queue or namespace. It was not touched."""
+
+
 class SchemaTooNew(JobError):
     """{path} was written by a newer cnstra (schema {found}, this one knows {known}): upgrade this
     cnstra. It was not touched."""

@@ -9,13 +9,14 @@ from uuid import uuid4
 import pytest
 
 from cnstra import CNS, Queue, Worker, collateral
+from tests.nats_server import NatsServer
 from tests.redis_server import RedisServer
 from tests.sqs_server import SQSServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres", "sqs"])
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "nats", "postgres", "sqs"])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "sqs":
         monkeypatch.setenv("CNSTRA_STORE", f"sqlite:///{tmp_path}/progress.db")
@@ -23,13 +24,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     return _url_with_store(request, tmp_path)
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "nats", "postgres"])
 def url_with_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of a broker that brings a store."""
     return _url_with_store(request, tmp_path)
 
 
 def _url_with_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "nats":
+        return str(request.getfixturevalue("nats_server").place())
     if request.param == "bullmq":
         return str(request.getfixturevalue("empty_redis").url)
     if request.param == "postgres":
@@ -177,6 +180,14 @@ def test_one_customers_jobs_keep_their_order(sqs_server: SQSServer, tmp_path: Pa
     ]
     assert "Bob lives in Wien" in lines
     assert states == str(["completed"] * 4)
+
+
+def test_a_stranger_puts_jobs_into_a_queue_on_nats(nats_server: NatsServer, tmp_path: Path) -> None:
+    assert run("nats_from_outside", nats_server.place(), cwd=tmp_path) == [
+        "importing user 42",
+        "left in the queue: {'waiting': 0, 'delayed': 0, 'active': 0, 'dead': 1}",
+        "the dead letter: UndecodableJob",
+    ]
 
 
 async def test_the_seeds_first_listing_has_no_neurons_and_its_job_completes() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from cnstra import Job, Queue
-from cnstra.errors import BrokerUnavailable
+from cnstra.errors import BrokerUnavailable, StoreUnavailable
 from cnstra.jobs.retry import fixed
 from cnstra.testing.effects import Effects
 from cnstra.testing.flow import STEPS, job
@@ -142,7 +142,7 @@ async def _add(queue: Queue, first: int, count: int) -> list[Job]:
                     )
                 )
                 break
-            except BrokerUnavailable:
+            except (BrokerUnavailable, StoreUnavailable):
                 await asyncio.sleep(GLANCE)
     return added
 
@@ -166,7 +166,7 @@ async def _states(added: list[Job], until: float) -> list[str]:
 async def _stubborn_state(one: Job) -> str | None:
     try:
         return await one.state()
-    except BrokerUnavailable:
+    except (BrokerUnavailable, StoreUnavailable):
         return None
 
 

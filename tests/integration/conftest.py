@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -18,6 +19,24 @@ from tests.postgres_server import TravellingPostgresClock, standing_clock
 from tests.redis_server import RedisClock, TravellingRedisClock
 
 KEEP_RESULTS = 100.0
+ON_NATS = {
+    "test_d1_resume",
+    "test_d2_identity",
+    "test_d10_values",
+    "test_d11_results",
+    "test_former_names",
+}
+"""What runs on NATS too: it lets delays pass itself, so that no test's clock can move them. The
+conformance suite has the rest, on real time.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = [
+        one for one in items
+        if not isinstance(one, pytest.Function) or not hasattr(one, "callspec")
+        or one.callspec.params.get("url") != "nats" or one.path.stem in ON_NATS
+    ]  # fmt: skip
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -72,28 +91,38 @@ async def sqlite_file(tmp_path: Path) -> AsyncIterator[Place]:
     await place.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+@asynccontextmanager
+async def place_of(
+    adapter: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Place]:
+    """A place of an adapter that no other test uses."""
     urls: dict[str, Callable[[], str]] = {
         "memory": lambda: f"memory://{uuid4().hex}",
         "sqlite": lambda: f"sqlite:///{tmp_path}/jobs.db?synchronous=normal",
         "bullmq": lambda: request.getfixturevalue("empty_redis").url,
         "postgres": lambda: request.getfixturevalue("postgres_schema"),
+        "nats": lambda: request.getfixturevalue("nats_server").place(),
     }
-    place = Place(request.param, urls[request.param]())
-    if request.param == "bullmq":
+    place = Place(adapter, urls[adapter]())
+    if adapter == "bullmq":
         place.clock = RedisClock(request.getfixturevalue("empty_redis"))
-    if request.param == "postgres":
+    if adapter == "postgres":
         place.clock = await standing_clock(place.url)
     yield place
     await place.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    async with place_of(request.param, request, tmp_path) as place:
+        yield place
 
 
 MAIL = {"mail": "", "copies": "?put_back=no&delay=1.5"}
 """Brokers of messages: one that can give a message back for a while, one that must send a copy."""
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq", "postgres", *MAIL])
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "nats", "postgres", *MAIL])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of a queue that no other test uses."""
     if request.param == "postgres":
@@ -102,6 +131,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"memory://{uuid4().hex}"
     if request.param in MAIL:
         return f"mail://{uuid4().hex}{MAIL[request.param]}"
+    if request.param == "nats":
+        return str(request.getfixturevalue("nats_server").place())
     if request.param == "bullmq":
         return str(request.getfixturevalue("empty_redis").url)
     return f"sqlite:///{tmp_path}/jobs.db?synchronous=normal"

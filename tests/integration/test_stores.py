@@ -3,11 +3,20 @@
 All else it promises is in `cnstra.testing.conformance.stores`.
 """
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 
 from cnstra.durable.store import Patch, ProgressStore, Ticket
 from cnstra.errors import Fenced
-from tests.integration.conftest import Place
+from tests.integration.conftest import Place, place_of
+
+
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "nats"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    async with place_of(request.param, request, tmp_path) as place:
+        yield place
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from cnstra import BrokerUnavailable, Job
-from cnstra.errors import MessageTooLarge
+from cnstra.errors import MessageTooLarge, StoreUnavailable
 from cnstra.jobs.broker import NewJob
 from cnstra.testing.conformance.behaviour import behaviour
 from cnstra.testing.conformance.rig import Fault, cause, possible
@@ -132,6 +132,6 @@ async def _enqueue_stubbornly(stage: Stage, numbers: Sequence[int]) -> list[Job]
             try:
                 name = str(number)
                 added.append(await stage.queue.enqueue(job(name), job_id=f"gap-{name}"))
-            except BrokerUnavailable:
+            except (BrokerUnavailable, StoreUnavailable):
                 await asyncio.sleep(AGAIN)
     return added
