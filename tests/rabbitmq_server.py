@@ -91,6 +91,10 @@ class RabbitServer:
         )  # fmt: skip
         return done.stdout
 
+    def cut(self) -> None:
+        """Drop every connection."""
+        self.control("close_all_connections", "cut by a test")
+
     @property
     def _environment(self) -> Mapping[str, str]:
         return os.environ | {
