@@ -16,11 +16,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
     server.stop()
 
 
-def restart(server: RabbitServer) -> None:
-    server.kill()
-    server.start()
-
-
 class TestRabbitmq(BrokerConformance):
     @pytest.fixture
     def rig(self, server: RabbitServer, tmp_path: Path) -> Rig:
@@ -41,9 +36,9 @@ class TestRabbitmq(BrokerConformance):
                     await message.ack()
 
         return Rig(
-            url=server.url,
+            url=f"{server.url}?heartbeat=2",
             store=f"sqlite:///{tmp_path}/runs.db?synchronous=normal",
-            restart=lambda: restart(server),
+            restart=server.restart,
             cut=server.cut,
             publish_raw=publish_raw,
             duplicate=duplicate,

@@ -53,7 +53,8 @@ class Taker:
         """Acknowledge its message; it may be handed another."""
         if slot.is_open:
             self._free.add(slot)
-            await slot.acknowledge()
+            with self._link.reaching():
+                await slot.acknowledge()
 
     async def close(self) -> None:
         if self._returning is not None:
