@@ -42,6 +42,7 @@ class RabbitServer:
     ) -> None:
         self.folder = folder
         self.port = free_port()
+        self.tls = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._node = f"cnstra{self.port}@localhost"
         self._epmd, self._distribution = str(free_port()), str(free_port())

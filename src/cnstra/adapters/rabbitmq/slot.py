@@ -4,6 +4,7 @@ closes its channel, and with it only that one comes back to others.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -25,6 +26,7 @@ class Slot:
         self._filled = filled
         self._ended = ended
         self._channel: AbstractChannel | None = None
+        self._closing: asyncio.Future[None] | None = None
         self.message: AbstractIncomingMessage | None = None
 
     @property
@@ -72,5 +74,5 @@ class Slot:
         self._ended(self)
 
     async def _on_cancel(self, _: object) -> None:
-        """The queue was deleted."""
-        await self.close()
+        """The queue was deleted. The client waits for us here, so the channel is closed later."""
+        self._closing = asyncio.ensure_future(self.close())
