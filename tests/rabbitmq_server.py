@@ -20,6 +20,8 @@ load_definitions = {folder}/definitions.json
 {more}
 """
 ADVANCED = "[{{rabbit, [{terms}]}}].\n"
+NAMES_LAG = 4.0
+"""Seconds that RabbitMQ 3.10 takes to write down the name of a new quorum queue, and some."""
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 
 
@@ -74,9 +76,7 @@ class RabbitServer:
         raise TimeoutError("RabbitMQ does not answer")
 
     def kill(self) -> None:
-        """End it as a crash does. (RabbitMQ 3.10 takes 3 s to write down the name of a new queue:
-        one that is younger does not work any more after this.)
-        """
+        """End it as a crash does. Queues younger than `NAMES_LAG` do not work after that."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:

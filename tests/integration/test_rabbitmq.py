@@ -17,14 +17,12 @@ from cnstra.errors import BrokerUnavailable, InvalidOption, QueueMismatch, Queue
 from cnstra.jobs.transport import Outgoing
 from tests.integration.test_transports import bodies, send, take, take_all, take_one
 from tests.proxy import Proxy
-from tests.rabbitmq_server import RabbitServer
+from tests.rabbitmq_server import NAMES_LAG, RabbitServer
 from tests.redis_server import free_port
 
 CONSUMER_TIMEOUT = 4.0
 ODD_PASSWORD, ODD_VHOST = "p@ss/w#rd%?:", "prod/1 ä"
 IN_A_URL, VHOST_IN_A_URL = "p%40ss%2Fw%23rd%25%3F%3A", "prod%2F1%20%C3%A4"
-NAMED_LATE = 4.0
-"""Seconds after which a killed RabbitMQ 3.10 still knows a queue."""
 
 request, middle, done = collateral("request", int), collateral("middle", int), collateral("d", int)
 
@@ -295,7 +293,7 @@ async def test_what_was_confirmed_survives_a_kill(server: RabbitServer, make: Ma
     await send(transport, b"far", delay=60.0)
     await send(transport, b"1", b"2")
     held = await take_one(transport)
-    await asyncio.sleep(NAMED_LATE)
+    await asyncio.sleep(NAMES_LAG)
     server.kill()
     with pytest.raises(BrokerUnavailable):
         await send(transport, b"3")
