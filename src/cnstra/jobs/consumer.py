@@ -176,8 +176,8 @@ class Consumer:
             return False
         try:
             counts = await self._broker.counts()
-            due = counts["waiting"] + counts["delayed"]
-            return counts["active"] == 0 and (due == 0 or await self._broker.paused())
+            due = counts.get("waiting", 0) + counts.get("delayed", 0)
+            return counts.get("active", 0) == 0 and (due == 0 or await self._broker.paused())
         except Exception:
             return False
 

@@ -1,0 +1,86 @@
+"""Where a RabbitMQ is: the parts of its URL."""
+
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from yarl import URL
+
+from cnstra.errors import InvalidOption
+
+CONSUMER_TIMEOUT = 30 * 60.0
+"""Seconds; what RabbitMQ has unless it is configured otherwise."""
+
+HEARTBEAT = 15
+"""Seconds. RabbitMQ takes back what a worker holds that was silent for two of them."""
+
+OPTIONS = frozenset(
+    {
+        "auth", "cadata", "cafile", "capath", "certfile", "consumer_timeout", "heartbeat",
+        "keyfile", "name", "no_verify_ssl", "timeout",
+    }
+)  # fmt: skip
+ENCODE = "percent-encode what is special in its user, password and vhost: / as %2F, # as %23"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A vhost of a RabbitMQ server, and who asks.
+
+    shown: the URL without its password. url: what the client connects to. consumer_timeout: seconds
+    for which the server lets a message be held; `None`: for ever.
+    """
+
+    shown: str
+    url: URL
+    consumer_timeout: float | None
+
+
+def location_of(url: str) -> Location:
+    """Read an `amqp://` or `amqps://` (TLS) URL: `amqp://user:password@host:port/vhost`.
+
+    Without a path the vhost is `/`. `?consumer_timeout=` (seconds, 0 for none) says what the server
+    has, where that is not RabbitMQ's default; `?heartbeat=` (seconds) after how much silence it
+    takes messages back; `cafile`, `certfile`, `keyfile` and `no_verify_ssl=1` are for TLS; `name`
+    is what the management page shows.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidOption(option="url", value="amqp://***", remedy=ENCODE) from error
+    if parts.fragment or "@" in parts.path + parts.query:
+        raise InvalidOption(option="url", value=f"{parts.scheme}://***", remedy=ENCODE)
+    shown = _shown(url)
+    given = parse_qs(parts.query, keep_blank_values=True)
+    options = {name: values[-1] for name, values in given.items()}
+    if unknown := options.keys() - OPTIONS:
+        known = ", ".join(sorted(OPTIONS))
+        raise InvalidOption(
+            option="url", value=shown, remedy=f"{unknown.pop()} is no option of it; {known} are"
+        )
+    timeout = _seconds(options.pop("consumer_timeout", CONSUMER_TIMEOUT), shown)
+    options.setdefault("heartbeat", str(HEARTBEAT))
+    target = URL.build(
+        scheme=parts.scheme,
+        host=parts.hostname or "localhost",
+        port=port,
+        user=unquote(parts.username or "guest"),
+        password=unquote(parts.password or "guest"),
+        path=f"/{unquote(parts.path[1:])}",
+        query=options,
+    )
+    return Location(shown, target, timeout or None)
+
+
+def _seconds(value: str | float, shown: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        remedy = "its consumer_timeout is in seconds"
+        raise InvalidOption(option="url", value=shown, remedy=remedy) from error
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    _, at, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"***@{place}" if at else place, query="").geturl()

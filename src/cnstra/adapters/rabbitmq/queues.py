@@ -1,0 +1,85 @@
+"""Making the queues that are missing, and counting what is in them."""
+
+import asyncio
+import re
+
+from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused
+from pamqp.common import FieldTable
+
+from cnstra.adapters.rabbitmq.link import PATIENCE, Link
+from cnstra.adapters.rabbitmq.location import Location
+from cnstra.adapters.rabbitmq.names import TIERS, Names
+from cnstra.errors import QueueMismatch, QueueRefused
+
+DIFFERENCE = re.compile(r"inequivalent arg '(.*?)' .*: received (.*) but current is (.*)")
+
+
+class Queues:
+    """The queues of one queue, as they are on the server."""
+
+    def __init__(self, link: Link, names: Names, location: Location) -> None:
+        self._link = link
+        self._names = names
+        self._location = location
+        self._arguments = names.arguments
+        self._made: set[str] = set()
+        self._making = asyncio.Lock()
+
+    async def make(self, *names: str) -> None:
+        """Make those that are missing, unless we know that they are there.
+
+        Raises `QueueMismatch` or `QueueRefused`.
+        """
+        async with self._making:
+            for name in names:
+                if name not in self._made:
+                    await self._declare(name)
+                    self._made.add(name)
+
+    async def make_again(self, *names: str) -> None:
+        """Make them, as they turned out to be gone."""
+        self._made.difference_update(names)
+        await self.make(*names)
+
+    async def size(self, name: str) -> int | None:
+        """How many messages wait in the queue; `None` where there is no such queue."""
+        with self._link.reaching():
+            channel = await self._link.channel()
+            try:
+                found = await channel.declare_queue(name, passive=True, timeout=PATIENCE)
+            except ChannelNotFoundEntity:
+                return None
+            await channel.close()
+            return found.declaration_result.message_count or 0
+
+    async def size_of_waits(self) -> int:
+        """How many messages wait until they are due."""
+        names = [self._names.waiting(tier) for tier in TIERS]
+        return sum([await self.size(name) or 0 for name in names])
+
+    async def _declare(self, name: str) -> None:
+        arguments: FieldTable = dict(self._arguments[name])
+        with self._link.reaching():
+            channel = await self._link.channel()
+            try:
+                await channel.declare_queue(
+                    name, durable=True, arguments=arguments, timeout=PATIENCE
+                )
+            except ChannelPreconditionFailed as error:
+                raise self._mismatch(name, error) from error
+            except ChannelAccessRefused as error:
+                if await self.size(name) is None:
+                    raise self._refused(name, error) from error
+            else:
+                await channel.close()
+
+    def _mismatch(self, name: str, error: ChannelClosed) -> QueueMismatch:
+        found = DIFFERENCE.search(str(error))
+        argument, ours, theirs = found.groups() if found else ("its arguments", "ours", str(error))
+        return QueueMismatch(
+            queue=name, url=self._location.shown, argument=argument, ours=ours, found=theirs
+        )
+
+    def _refused(self, name: str, error: ChannelClosed) -> QueueRefused:
+        return QueueRefused(queue=name, url=self._location.shown, reason=error)
