@@ -157,6 +157,34 @@ class ListenerFailed(CnstraError):
     listener_errors: Sequence[BaseException]
 
 
+# --- Resources ----------------------------------------------------------------------------------
+
+
+class ResourceError(CnstraError):
+    """A resource is not to be had."""
+
+
+class UnknownResource(ResourceError, KeyError):
+    """Resource {resource!r} was not given, or is closed (open: {known}): add its .of() or
+    .opened_by() to CNS(..., resources=[...]) or Worker(..., resources=[...])."""
+
+    __str__ = Exception.__str__  # a KeyError shows the repr of its message
+
+
+class ResourcesNotOpen(ResourceError, RuntimeError):
+    """The resources of this CNS are not open ({resources}): put `async with cns:` around its runs,
+    or use cns.run() or a Worker, which open them. Nothing has run."""
+
+
+class ResourcesElsewhere(ResourceError, RuntimeError):
+    """The resources of this CNS are open on another event loop: give this one its own, with
+    Worker(..., resources=[...]) or cns.with_resources([...])."""
+
+
+class ResourceFailed(ResourceError):
+    """Resource {resource!r} could not be opened: {reason}. Those opened before it are closed."""
+
+
 # --- What a handler raises to steer its retry ---------------------------------------------------
 
 

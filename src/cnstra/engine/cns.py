@@ -1,9 +1,11 @@
 """The network as its users hold it."""
 
 import asyncio
+import copy
 from asyncio.events import _get_running_loop  # pyright: ignore
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from cnstra.clock import SYSTEM_CLOCK, Clock
 from cnstra.engine.abort import AbortSignal
@@ -23,6 +25,7 @@ from cnstra.engine.inner import InnerCNS
 from cnstra.engine.network import Network
 from cnstra.engine.neurons import Neuron
 from cnstra.engine.recorder import Emission, Item, Recorder
+from cnstra.engine.resources import Given, ResourceLife, Resources
 from cnstra.engine.signals import Signal
 from cnstra.engine.stimulation import DEFAULT_GRACE, Stimulation
 from cnstra.errors import LoopIsRunning
@@ -33,7 +36,11 @@ __all__ = ["CNS", "Signals", "Tasks"]
 class CNS:
     """The compiled network of neurons. `stimulate` starts a run of it.
 
-    Raises `DuplicateName` where two neurons, or two different collaterals, share a name.
+    resources: what its handlers find in `ctx.resources`. Those that must be opened are while
+        somebody is in `async with cns`; `cns.run()` and a `Worker` are.
+
+    Raises `DuplicateName` where two neurons, two different collaterals, or two resources share a
+    name.
 
     >>> cns = CNS([step1, step2, step3])
     >>> run = cns.stimulate(request.create_signal({"id": 100}))
@@ -41,11 +48,45 @@ class CNS:
     """
 
     def __init__(
-        self, neurons: Iterable[Neuron[Any, Any]] = (), *, clock: Clock = SYSTEM_CLOCK
+        self,
+        neurons: Iterable[Neuron[Any, Any]] = (),
+        *,
+        resources: Iterable[Given] = (),
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.network = Network(neurons)
         self.clock = clock
+        self._life = ResourceLife(resources)
         self._listeners: dict[object, Listener] = {}
+
+    @property
+    def resources(self) -> Resources:
+        """What handlers find in `ctx.resources`."""
+        return self._life.current
+
+    def with_resources(self, resources: Iterable[Given]) -> "CNS":
+        """The same network, listeners and limits, with these given for their resources instead.
+
+        It opens resources of its own: for a test, or for a second event loop.
+
+        >>> cns.with_resources([bank.of(FakeBank())])
+        """
+        other = copy.copy(self)
+        other._life = self._life.replaced(resources)
+        return other
+
+    async def __aenter__(self) -> Self:
+        """Open the resources, unless they are open. Raises `ResourceFailed`."""
+        await self._life.enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._life.leave()
 
     def stimulate(
         self,
@@ -74,8 +115,8 @@ class CNS:
         stimulation_id: the run's id; made where it is not given.
         grace: seconds that an abort leaves to running handlers before it cancels them.
 
-        Raises `UnknownCollateral`, `InvalidSignal`, and `InvalidPayload` for a wire form whose
-        payload is of the wrong type.
+        Raises `UnknownCollateral`, `InvalidSignal`, `ResourcesNotOpen`, and `InvalidPayload` for a
+        wire form whose payload is of the wrong type.
         """
         run = self._run(
             on_response, context_values, concurrency, max_neuron_hops, stimulation_id, grace
@@ -110,13 +151,15 @@ class CNS:
     def run(self, signals: Signals, /, **options: Any) -> Stimulation:
         """Run to the end on a loop of its own, for a caller without one. Raises what `await` would.
 
-        The options are those of `stimulate`. Raises `LoopIsRunning` inside an event loop.
+        It opens the resources, and closes them. The options are those of `stimulate`. Raises
+        `LoopIsRunning` inside an event loop.
         """
         if _get_running_loop() is not None:
             raise LoopIsRunning(call="cns.run()")
 
         async def see_through() -> Stimulation:
-            return await self.stimulate(signals, **options)
+            async with self:
+                return await self.stimulate(signals, **options)
 
         return asyncio.run(see_through())
 
@@ -153,7 +196,7 @@ class CNS:
         entries: Sequence[Signal[Any]] = (),
     ) -> Stimulation:
         """Start a recorded run with these activations. For the durable layer."""
-        run = Stimulation(self, stimulation_id, store)
+        run = self._new_run(stimulation_id, store)
         run.audience = self._audience(on_response)
         run.grace = grace
         run.recorder = recorder
@@ -180,7 +223,7 @@ class CNS:
     ) -> Stimulation:
         """A run with these options. What is the default costs a tiny run no more than a look."""
         store = context_store(self.network, context_values) if context_values else None
-        run = Stimulation(self, stimulation_id, store)
+        run = self._new_run(stimulation_id, store)
         if on_response is not None or self._listeners:
             run.audience = self._audience(on_response)
         if concurrency is not None:
@@ -190,6 +233,11 @@ class CNS:
         if grace != DEFAULT_GRACE:
             run.grace = grace
         return run
+
+    def _new_run(self, stimulation_id: str | None, store: ContextStore | None) -> Stimulation:
+        if self._life.closed:
+            self._life.refuse()
+        return Stimulation(self, stimulation_id, store)
 
     def _audience(self, on_response: Listener | None) -> Audience | None:
         own = () if on_response is None else (on_response,)

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast, overload
 
 from cnstra.engine.abort import AbortSignal, ObservedSignal
 from cnstra.engine.payloads import PayloadCodec
+from cnstra.engine.resources import Resources
 from cnstra.engine.signals import Signal
 from cnstra.errors import CnstraError
 
@@ -280,6 +281,9 @@ class RunOfContext(Protocol):
     def recorder(self) -> Any: ...
 
     @property
+    def resources(self) -> Resources: ...
+
+    @property
     def grace(self) -> float: ...
 
     def observed_signal(self) -> ObservedSignal: ...
@@ -341,6 +345,11 @@ class Context(Generic[C]):
         """Forget this neuron's value in this run."""
         self.needed().wrote = True
         self.run.context.write(self.receiver.neuron_name, self, MISSING)
+
+    @property
+    def resources(self) -> Resources:
+        """What was given to the CNS or the worker: `ctx.resources[bank]`, a `Bank`."""
+        return self.run.resources
 
     @property
     def cns(self) -> Stimulator:

@@ -16,6 +16,7 @@ from cnstra.engine.commits import deliver, vacate
 from cnstra.engine.context import Context, ContextStore, Stimulator
 from cnstra.engine.places import NONE, Places, item_of
 from cnstra.engine.recorder import Item, Recorder
+from cnstra.engine.resources import Resources
 from cnstra.engine.run import UNLIMITED
 from cnstra.engine.signals import Signal
 from cnstra.engine.strands import drain, stop, strand
@@ -33,6 +34,9 @@ class Host(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def resources(self) -> Resources: ...
 
     def inside(self, context: Context[Any]) -> Stimulator:
         """The network as the handler of `context` may use it."""
@@ -377,6 +381,11 @@ class Stimulation:
     def reason(self) -> object:
         """What the run was aborted for."""
         return None if self._abort_signal is None else self._abort_signal.reason
+
+    @property
+    def resources(self) -> Resources:
+        """What was given to the CNS."""
+        return self._host.resources
 
     def observed_signal(self) -> ObservedSignal:
         """One activation's view of this run's abort."""
