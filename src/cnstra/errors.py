@@ -185,6 +185,42 @@ class ResourceFailed(ResourceError):
     """Resource {resource!r} could not be opened: {reason}. Those opened before it are closed."""
 
 
+# --- OIMDB --------------------------------------------------------------------------------------
+
+
+class OIMDBError(CnstraError):
+    """This OIMDB cannot do that."""
+
+
+class UnknownObject(OIMDBError, KeyError):
+    """Collection {collection!r} holds no object with key {key!r}: use get(), or upsert() first."""
+
+    __str__ = Exception.__str__
+
+
+class DuplicateObject(OIMDBError):
+    """Collection {collection!r} already holds an object with key {key!r}: upsert() it, or give it
+    another key."""
+
+
+class MutatedKey(OIMDBError):
+    """An object of collection {collection!r} was stored under the key {key!r} and now says that its
+    key is {found!r}: a key never changes. Remove the object, and add one with the new key."""
+
+
+class NotMergeable(OIMDBError):
+    """An object of type {type} cannot be merged into another: pass how=, a function of the two."""
+
+
+class SnapshotUnreadable(OIMDBError, ValueError):
+    """This snapshot cannot be restored: {reason}. Nothing was changed."""
+
+
+class EndlessFlush(OIMDBError, RuntimeError):
+    """After {rounds} rounds the subscribers of this OIMDB still write what they hear of: write less
+    in them, or outside of the flush."""
+
+
 # --- What a handler raises to steer its retry ---------------------------------------------------
 
 

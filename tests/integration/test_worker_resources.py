@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cnstra import CNS, Context, Queue, Resource, Worker, neuron, run_durably
+from cnstra import CNS, Context, Queue, Resource, StimulationFailed, Worker, neuron, run_durably
 from cnstra.errors import ResourceFailed
 from tests.graphs import entry
 
@@ -107,3 +107,21 @@ async def test_a_durable_run_by_itself_opens_them_too(tmp_path: Any) -> None:
     await run_durably(cns, signal, key="k", store=f"sqlite:///{tmp_path}/runs.db")
 
     assert story.log == [("open", True), "word", "done", ("close", True)]
+
+
+async def test_what_a_durable_run_interrupted_is_undone(tmp_path: Any) -> None:
+    log: list[str] = []
+
+    async def fail_once(payload: int, axon: Any, ctx: Ctx) -> None:
+        log.append("written")
+        ctx.add_undo(lambda: log.append("undone"))
+        if ctx.attempt == 1:
+            raise ValueError
+
+    cns = CNS([neuron("n", {}).dendrite(entry, fail_once)])
+    call: Any = {"key": "k", "store": f"sqlite:///{tmp_path}/runs.db"}
+    with pytest.raises(StimulationFailed):
+        await run_durably(cns, entry.create_signal(1), **call)
+    await run_durably(cns, entry.create_signal(1), **call)
+
+    assert log == ["written", "undone", "written"]

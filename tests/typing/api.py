@@ -256,6 +256,7 @@ async def mail_it(payload: Item, axon: Any, ctx: Context[Executed]) -> None:
     ctx.resources[mail].missing()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     ctx.resources["mail"]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
     ctx.resources[mail] = Mail()  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+    ctx.add_undo(lambda: None)
 
 
 CNS([step1], resources=[mail.opened_by(Mail), mail.opened_by(connected), clocks.of(time.monotonic)])
@@ -271,3 +272,5 @@ async def with_resources() -> None:
     async with cns as open_cns:
         assert_type(open_cns, CNS)
         assert_type(open_cns.resources[mail], Mail)
+    remove = cns.add_lull_listener(lambda run: None)
+    remove()

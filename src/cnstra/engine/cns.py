@@ -22,6 +22,7 @@ from cnstra.engine.entries import (
     tasks_of,
 )
 from cnstra.engine.inner import InnerCNS
+from cnstra.engine.lulls import LullListener, Lulls
 from cnstra.engine.network import Network
 from cnstra.engine.neurons import Neuron
 from cnstra.engine.recorder import Emission, Item, Recorder
@@ -58,6 +59,7 @@ class CNS:
         self.clock = clock
         self._life = ResourceLife(resources)
         self._listeners: dict[object, Listener] = {}
+        self._lull_listeners: dict[object, LullListener] = {}
 
     @property
     def resources(self) -> Resources:
@@ -172,6 +174,17 @@ class CNS:
         self._listeners[token] = listener
         return lambda: self._listeners.pop(token, None) and None
 
+    def add_lull_listener(self, listener: LullListener) -> Callable[[], None]:
+        """Let `listener(run)` hear of each lull of every run that starts from now on.
+
+        A lull: all of the run that could run without waiting has run, its inner runs included. Its
+        end is the last one, with `run.done`. What a listener raises is logged. Returns the remover,
+        harmless when called twice.
+        """
+        token = object()
+        self._lull_listeners[token] = listener
+        return lambda: self._lull_listeners.pop(token, None) and None
+
     def describe(self) -> dict[str, Any]:
         """The graph as plain data."""
         return self.network.describe()
@@ -237,7 +250,10 @@ class CNS:
     def _new_run(self, stimulation_id: str | None, store: ContextStore | None) -> Stimulation:
         if self._life.closed:
             self._life.refuse()
-        return Stimulation(self, stimulation_id, store)
+        run = Stimulation(self, stimulation_id, store)
+        if self._lull_listeners:
+            run.lulls = Lulls(run, self._lull_listeners.values())
+        return run
 
     def _audience(self, on_response: Listener | None) -> Audience | None:
         own = () if on_response is None else (on_response,)

@@ -18,6 +18,9 @@ D = TypeVar("D")
 logger = logging.getLogger("cnstra.engine")
 
 
+Undo = Callable[[], object]
+
+
 class _Missing:
     def __repr__(self) -> str:
         return "MISSING"
@@ -281,6 +284,9 @@ class RunOfContext(Protocol):
     def recorder(self) -> Any: ...
 
     @property
+    def lulls(self) -> Any: ...
+
+    @property
     def resources(self) -> Resources: ...
 
     @property
@@ -296,7 +302,7 @@ class RunOfContext(Protocol):
 class Rare:
     """What most activations never need: made when one does."""
 
-    __slots__ = ("inner_runs", "key", "signal", "stop", "wrote")
+    __slots__ = ("inner_runs", "key", "signal", "stop", "undos", "wrote")
 
     def __init__(self) -> None:
         self.wrote = False
@@ -304,6 +310,7 @@ class Rare:
         self.stop: BaseException | None = None
         self.signal: ObservedSignal | None = None
         self.key: str | None = None
+        self.undos: list[Undo] | None = None
 
 
 class Context(Generic[C]):
@@ -390,6 +397,17 @@ class Context(Generic[C]):
             rare.key = self.run.key_of(self.lineage) or uuid.uuid4().hex
         return rare.key
 
+    def add_undo(self, undo: Undo, /) -> None:
+        """Have `undo()` called should this activation be interrupted, or fail.
+
+        It is for what the activation did to objects in memory. The last added is called first; what
+        one raises is logged. What an inner run has done is undone with the activation around it.
+        """
+        rare = self.needed()
+        if rare.undos is None:
+            rare.undos = []
+        rare.undos.append(undo)
+
     # --- for the engine
 
     def needed(self) -> Rare:
@@ -415,6 +433,21 @@ class Context(Generic[C]):
         """Ask this activation alone to stop: its deadline, or the abort's grace, has passed."""
         self.needed().stop = error
         self.observed_signal().abort(error)
+
+    def undo(self) -> None:
+        """The activation left no trace: call what was added for that."""
+        undos = None if self.rare is None else self.rare.undos
+        while undos:
+            try:
+                undos.pop()()
+            except Exception:
+                logger.exception("An undo of %r raised; the others are called all the same.", self)
+
+    def hand_undos_to(self, outer: "Context[Any]") -> None:
+        """The activation is done; from here on it stands and falls with the one around it."""
+        if self.rare is not None:
+            for undo in self.rare.undos or ():
+                outer.add_undo(undo)
 
     def release(self) -> None:
         """The activation is over."""

@@ -14,6 +14,7 @@ from cnstra.engine.admission import wait_for_permits
 from cnstra.engine.audience import Audience
 from cnstra.engine.commits import deliver, vacate
 from cnstra.engine.context import Context, ContextStore, Stimulator
+from cnstra.engine.lulls import Lulls
 from cnstra.engine.places import NONE, Places, item_of
 from cnstra.engine.recorder import Item, Recorder
 from cnstra.engine.resources import Resources
@@ -72,6 +73,7 @@ class Stimulation:
     looking = False
     grace = DEFAULT_GRACE
     outer: Context[Any] | None = None
+    lulls: Lulls | None = None
     wake: threading.Event | None = None
     interrupted_from_outside = False
     """The abort of the activation around this inner run came before it had done all it owed."""
@@ -226,6 +228,8 @@ class Stimulation:
                 self._see_through()
         finally:
             self.go_on()
+            if self.lulls is not None and not self.done:
+                self.lulls.mark(self)
 
     def go_on(self) -> None:
         """Start a strand where work waits that none will come to; end the run if it is over."""
@@ -280,6 +284,8 @@ class Stimulation:
             self._detach()
         if self.places.owed or self.audience is not None:
             self._remember_errors()
+        if self.lulls is not None:
+            self.lulls.ended(self)
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
