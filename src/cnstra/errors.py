@@ -199,8 +199,7 @@ class UnknownObject(OIMDBError, KeyError):
 
 
 class DuplicateObject(OIMDBError):
-    """Collection {collection!r} already holds an object with key {key!r}: upsert() it, or give it
-    another key."""
+    """Collection {collection!r} holds an object with key {key!r} already: upsert() replaces it."""
 
 
 class MutatedKey(OIMDBError):
@@ -210,6 +209,11 @@ class MutatedKey(OIMDBError):
 
 class NotMergeable(OIMDBError):
     """An object of type {type} cannot be merged into another: pass how=, a function of the two."""
+
+
+class SnapshotFailed(OIMDBError):
+    """An object of collection {collection!r} cannot be written as JSON: {reason}. Leave such a
+    collection in an OIMDB of its own, or store an id instead."""
 
 
 class SnapshotUnreadable(OIMDBError, ValueError):
