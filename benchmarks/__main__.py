@@ -9,7 +9,15 @@ from dataclasses import asdict
 
 from benchmarks.measure import Figure
 
-MODULES = ("hops", "fan_outs", "tiny_runs", "waiting_runs", "durable_hops", "bullmq_jobs")
+MODULES = (
+    "hops",
+    "fan_outs",
+    "tiny_runs",
+    "waiting_runs",
+    "durable_hops",
+    "object_stores",
+    "bullmq_jobs",
+)
 
 
 def main() -> int:

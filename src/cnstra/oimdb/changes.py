@@ -28,32 +28,29 @@ Listener = Callable[[Sequence[Change[K, T]]], object]
 """Hears of changes, once a flush."""
 
 
-class Topics(Generic[I, K, T]):
-    """The listeners to each of some topics: the keys of a collection, or those of an index."""
+class Topics(dict[I, dict[object, Listener[K, T]]]):
+    """The listeners to each of some topics: the keys of a collection, or those of an index.
 
-    __slots__ = ("_listeners",)
+    It is a dictionary, so that to ask whether anybody listens costs a write next to nothing.
+    """
 
-    def __init__(self) -> None:
-        self._listeners: dict[I, dict[object, Listener[K, T]]] = {}
+    __slots__ = ()
 
-    def add(self, topic: I, listener: Listener[K, T]) -> Remove:
+    def listen(self, topic: I, listener: Listener[K, T]) -> Remove:
         """Returns the remover, harmless when called twice."""
         token = object()
-        self._listeners.setdefault(topic, {})[token] = listener
+        self.setdefault(topic, {})[token] = listener
 
         def remove() -> None:
-            listeners = self._listeners.get(topic, {})
+            listeners = self.get(topic, {})
             if listeners.pop(token, None) is not None and not listeners:
-                del self._listeners[topic]
+                del self[topic]
 
         return remove
 
-    def __bool__(self) -> bool:
-        return bool(self._listeners)
-
     def deliveries(self, topic: I, changes: Sequence[Change[K, T]]) -> list[Delivery]:
         """One for each that listens to the topic."""
-        return [partial(one, changes) for one in self._listeners.get(topic, {}).values()]
+        return [partial(one, changes) for one in self.get(topic, {}).values()]
 
 
 class Touched(Generic[I, K, T]):
@@ -84,28 +81,18 @@ class Touched(Generic[I, K, T]):
 class Feed(Generic[K, T]):
     """The changes of one collection since the last flush.
 
+    of_all, of_key: who listens to every object, and to one.
     wake: called when there is something to flush.
     """
 
-    __slots__ = ("_all", "_keys", "_objects", "_pending", "wake")
+    __slots__ = ("_objects", "_pending", "of_all", "of_key", "wake")
 
     def __init__(self, objects: Mapping[K, T], wake: Callable[[], None]) -> None:
+        self.of_all: Topics[None, K, T] = Topics()
+        self.of_key: Topics[K, K, T] = Topics()
         self.wake = wake
         self._objects = objects
-        self._all: Topics[None, K, T] = Topics()
-        self._keys: Topics[K, K, T] = Topics()
         self._pending: dict[K, T | None] = {}
-
-    def listen(self, listener: Listener[K, T]) -> Remove:
-        """Let it hear of every change."""
-        return self._all.add(None, listener)
-
-    def listen_to_key(self, key: K, listener: Listener[K, T]) -> Remove:
-        """Let it hear of one object."""
-        return self._keys.add(key, listener)
-
-    def __bool__(self) -> bool:
-        return bool(self._all) or bool(self._keys)
 
     def note(self, key: K, before: T | None) -> None:
         """The object was written: only what it was at the last flush counts."""
@@ -126,8 +113,8 @@ class Feed(Generic[K, T]):
         if not changes:
             return []
         told = [*changes.values()]
-        each = [one for change in told for one in self._keys.deliveries(change.key, [change])]
-        return [*self._all.deliveries(None, told), *each]
+        each = [one for change in told for one in self.of_key.deliveries(change.key, [change])]
+        return [*self.of_all.deliveries(None, told), *each]
 
 
 def _same(key: K, value: T | None) -> Change[K, T]:

@@ -185,14 +185,14 @@ class Collection(Generic[K, T]):
 
         Returns the remover, harmless when called twice.
         """
-        return self._feed.listen(listener)
+        return self._feed.of_all.listen(None, listener)
 
     def on_key(self, key: K, listener: Listener[K, T]) -> Remove:
         """Let it hear of one object, which need not be there yet, once a flush it has changed in.
 
         Returns the remover, harmless when called twice.
         """
-        return self._feed.listen_to_key(key, listener)
+        return self._feed.of_key.listen(key, listener)
 
     def __repr__(self) -> str:
         return f"<Collection {self.name!r} of {len(self)}>"
@@ -238,6 +238,9 @@ class Collection(Generic[K, T]):
             self._put(self._key_of(value), value, self._filing(value), None)
         for name, index_key, keys in filed:
             self.manual[name].add(index_key, *keys)
+        self._undo.forget()
+        for index in self.manual.values():
+            index.forget()
 
     # --- its parts
 
@@ -269,13 +272,14 @@ class Collection(Generic[K, T]):
             self._objects[key] = after
         elif before is not None:
             del self._objects[key]
-        heard = bool(self._feed)
+        feed = self._feed
+        heard = bool(feed.of_all or feed.of_key)
         for index, index_keys in zip(self._derived.values(), filing, strict=True):
             heard |= index.file(key, index_keys)
         for manual in self.manual.values():
             heard |= manual.wrote(key)
         if heard:
-            self._feed.note(key, before)
+            feed.note(key, before)
 
     def _restore(self, key: K, before: T | None) -> None:
         """Take a write back."""

@@ -124,7 +124,8 @@ class OIMDB:
         return snapshots.taken(self._collections)
 
     def restore(self, snapshot: bytes | str) -> None:
-        """Hold what the snapshot holds, and nothing else; the subscribers hear of it.
+        """Hold what the snapshot holds, and nothing else; the subscribers hear of it. No activation
+        takes back any more what it wrote before.
 
         Collections and manual indexes must have been made before. Raises `SnapshotUnreadable`, and
         then nothing has changed.

@@ -28,12 +28,6 @@ class Index(Generic[I, K, T]):
         objects = self._objects
         return [objects[key] for key in self._buckets.get(index_key, ())]
 
-    def first(self, index_key: I) -> T | None:
-        """One of the objects under the key, if there is any: the one that came first."""
-        for key in self._buckets.get(index_key, ()):
-            return self._objects[key]
-        return None
-
     def keys_under(self, index_key: I) -> list[K]:
         """The keys of the objects under the key."""
         return [*self._buckets.get(index_key, ())]
@@ -51,7 +45,7 @@ class Index(Generic[I, K, T]):
 
         Returns the remover, harmless when called twice.
         """
-        return self._touched.topics.add(index_key, listener)
+        return self._touched.topics.listen(index_key, listener)
 
     # --- for the collection
 
@@ -86,7 +80,7 @@ class DerivedIndex(Index[I, K, T]):
     It remembers under what it filed each object, so one that was changed in place is found again.
     """
 
-    __slots__ = ("_filed", "keys_of")
+    __slots__ = ("_filed", "_single", "keys_of")
 
     def __init__(
         self,
@@ -99,6 +93,7 @@ class DerivedIndex(Index[I, K, T]):
         self.keys_of = keys_of
         """By which it files an object."""
         self._filed: dict[K, Keys[I]] = {}
+        self._single: dict[I, Keys[I]] = {}
         for key, value in objects.items():
             self.file(key, keys_of(value))
 
@@ -115,7 +110,20 @@ class DerivedIndex(Index[I, K, T]):
             if index_key not in filed:
                 self._enter(index_key, key)
         if index_keys:
-            self._filed[key] = index_keys
+            self._filed[key] = self._shared(index_keys)
         else:
             del self._filed[key]
         return heard
+
+    def _leave(self, index_key: I, key: K) -> None:
+        super()._leave(index_key, key)
+        if index_key not in self._buckets:
+            self._single.pop(index_key, None)
+
+    def _shared(self, index_keys: Keys[I]) -> Keys[I]:
+        """One tuple for all objects that are under one and the same key."""
+        match index_keys:
+            case (index_key,):
+                return self._single.setdefault(index_key, index_keys)
+            case _:
+                return index_keys

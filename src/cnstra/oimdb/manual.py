@@ -61,6 +61,10 @@ class ManualIndex(Index[I, K, T]):
         for index_key in [*self._filed.get(key, ())]:
             self._set(index_key, key, False, undo)
 
+    def forget(self) -> None:
+        """From here on nothing that was written before may be taken back."""
+        self._undo.forget()
+
     def _set(self, index_key: I, key: K, there: bool, undo: Undoes | None) -> None:
         was = index_key in self._filed.get(key, ())
         self._undo.wrote((index_key, key), was, undo)

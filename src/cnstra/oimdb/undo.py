@@ -50,6 +50,10 @@ class UndoLog(Generic[C, V]):
         write = self._latest[cell] = _Write(before, under)
         undo.add_undo(lambda: self._take_back(cell, write))
 
+    def forget(self) -> None:
+        """From here on nothing that was written before may be taken back."""
+        self._latest = None
+
     def _take_back(self, cell: C, write: _Write[V]) -> None:
         write.undone = True
         if self._latest is None or self._latest.get(cell) is not write:
