@@ -15,6 +15,7 @@ MODULES = (
     "tiny_runs",
     "waiting_runs",
     "durable_hops",
+    "object_stores",
     "bullmq_jobs",
     "postgres_jobs",
 )

@@ -5,6 +5,7 @@ from hypothesis import settings
 
 from tests.nats_server import NatsServer
 from tests.postgres_server import STANDARD, PostgresServer, answers, new_schema
+from tests.rabbitmq_server import RabbitServer
 from tests.redis_server import RedisServer
 from tests.sqs_server import CREDENTIALS, SQSServer
 
@@ -70,6 +71,15 @@ def sqs_server(moto_server: SQSServer, monkeypatch: pytest.MonkeyPatch) -> SQSSe
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     """A server of our own: each test has a namespace in it."""
     server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A node of our own."""
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
     server.start()
     yield server
     server.stop()

@@ -6,6 +6,7 @@ from cnstra.engine.abort import AbortController, AbortSignal
 from cnstra.engine.cns import CNS
 from cnstra.engine.context import Context
 from cnstra.engine.neurons import Neuron, neuron, with_ctx
+from cnstra.engine.resources import Resource
 from cnstra.engine.signals import Collateral, Signal, collateral
 from cnstra.engine.stimulation import Stimulation
 from cnstra.engine.tasks import ActivationTask, FailedTask, Response
@@ -50,6 +51,7 @@ __all__ = [
     "NothingToActivate",
     "Queue",
     "RateLimit",
+    "Resource",
     "Response",
     "RetryAfter",
     "Signal",

@@ -163,6 +163,74 @@ class ListenerFailed(CnstraError):
     listener_errors: Sequence[BaseException]
 
 
+# --- Resources ----------------------------------------------------------------------------------
+
+
+class ResourceError(CnstraError):
+    """A resource is not to be had."""
+
+
+class UnknownResource(ResourceError, KeyError):
+    """Resource {resource!r} was not given, or is closed (open: {known}): add its .of() or
+    .opened_by() to CNS(..., resources=[...]) or Worker(..., resources=[...])."""
+
+    __str__ = Exception.__str__  # a KeyError shows the repr of its message
+
+
+class ResourcesNotOpen(ResourceError, RuntimeError):
+    """The resources of this CNS are not open ({resources}): put `async with cns:` around its runs,
+    or use cns.run() or a Worker, which open them. Nothing has run."""
+
+
+class ResourcesElsewhere(ResourceError, RuntimeError):
+    """The resources of this CNS are open on another event loop: give this one its own, with
+    Worker(..., resources=[...]) or cns.with_resources([...])."""
+
+
+class ResourceFailed(ResourceError):
+    """Resource {resource!r} could not be opened: {reason}. Those opened before it are closed."""
+
+
+# --- OIMDB --------------------------------------------------------------------------------------
+
+
+class OIMDBError(CnstraError):
+    """This OIMDB cannot do that."""
+
+
+class UnknownObject(OIMDBError, KeyError):
+    """Collection {collection!r} holds no object with key {key!r}: use get(), or upsert() first."""
+
+    __str__ = Exception.__str__
+
+
+class DuplicateObject(OIMDBError):
+    """Collection {collection!r} holds an object with key {key!r} already: upsert() replaces it."""
+
+
+class MutatedKey(OIMDBError):
+    """An object of collection {collection!r} was stored under the key {key!r} and now says that its
+    key is {found!r}: a key never changes. Remove the object, and add one with the new key."""
+
+
+class NotMergeable(OIMDBError):
+    """An object of type {type} cannot be merged into another: pass how=, a function of the two."""
+
+
+class SnapshotFailed(OIMDBError):
+    """An object of collection {collection!r} cannot be written as JSON: {reason}. Leave such a
+    collection in an OIMDB of its own, or store an id instead."""
+
+
+class SnapshotUnreadable(OIMDBError, ValueError):
+    """This snapshot cannot be restored: {reason}. Nothing was changed."""
+
+
+class EndlessFlush(OIMDBError, RuntimeError):
+    """After {rounds} rounds the subscribers of this OIMDB still write what they hear of: write less
+    in them, or outside of the flush."""
+
+
 # --- What a handler raises to steer its retry ---------------------------------------------------
 
 

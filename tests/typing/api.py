@@ -3,9 +3,11 @@
 Each `ignore` here is a demand: the checkers complain about one that is not needed.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple, TypedDict, assert_type
+from typing import Any, NamedTuple, Protocol, Self, TypedDict, assert_type
 
 from cnstra import (
     CNS,
@@ -16,6 +18,7 @@ from cnstra import (
     Context,
     FailedTask,
     Neuron,
+    Resource,
     Response,
     Signal,
     Stimulation,
@@ -210,3 +213,66 @@ async def transaction(payload: Item, axon: Any, ctx: Context[Any]) -> Signal[str
     await inner.wait_until_complete()
     assert_type(inner.aborted, bool)
     return output.create_signal("done")
+
+
+# --- resources
+
+
+class Sender(Protocol):
+    async def send(self, text: str) -> int: ...
+
+
+class FakeMail:
+    async def send(self, text: str) -> int:
+        return len(text)
+
+
+class Mail(FakeMail):
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+
+@asynccontextmanager
+async def connected() -> AsyncGenerator[Mail, None]:
+    yield Mail()
+
+
+@contextmanager
+def opened() -> Generator[FakeMail, None, None]:
+    yield FakeMail()
+
+
+mail = Resource[Mail]("mail")
+sender = Resource[Sender]("sender")
+clocks = Resource[Callable[[], float]]("clock")
+
+
+@neuron("mailer", {}).dendrite(request)
+async def mail_it(payload: Item, axon: Any, ctx: Context[Executed]) -> None:
+    assert_type(ctx.resources[mail], Mail)
+    assert_type(ctx.resources[sender], Sender)
+    assert_type(await ctx.resources[sender].send("text"), int)
+    assert_type(ctx.resources[clocks](), float)
+    ctx.resources[mail].missing()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    ctx.resources["mail"]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+    ctx.resources[mail] = Mail()  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+    ctx.add_undo(lambda: None)
+
+
+CNS([step1], resources=[mail.opened_by(Mail), mail.opened_by(connected), clocks.of(time.monotonic)])
+CNS([step1], resources=[sender.of(FakeMail()), sender.opened_by(opened), sender.opened_by(Mail)])
+CNS([step1], resources=[mail])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+mail.of(FakeMail())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+mail.opened_by(opened)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+mail.opened_by(Mail())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_type(cns.with_resources([sender.of(FakeMail())]), CNS)
+
+
+async def with_resources() -> None:
+    async with cns as open_cns:
+        assert_type(open_cns, CNS)
+        assert_type(open_cns.resources[mail], Mail)
+    remove = cns.add_lull_listener(lambda run: None)
+    remove()

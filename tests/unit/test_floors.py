@@ -20,6 +20,7 @@ FLOORS: Mapping[str, set[str]] = {
     "clock": {"errors"},
     "engine": FOUNDATION,
     "durable": FOUNDATION | {"engine"},
+    "oimdb": FOUNDATION | {"engine"},
     "jobs": FOUNDATION | {"engine", "durable"},
     "adapters": FOUNDATION | {"engine", "durable", "jobs"},
 }
@@ -248,6 +249,12 @@ BREACHES: tuple[tuple[str, str, Rule, str], ...] = (
         "from cnstra import jobs",
         imports_only_downwards,
         "cnstra.durable.run:1 imports cnstra.jobs",
+    ),
+    (
+        "oimdb/database.py",
+        "from cnstra.jobs.queue import Queue",
+        imports_only_downwards,
+        "cnstra.oimdb.database:1 imports cnstra.jobs.queue",
     ),
     (
         "jobs/worker.py",

@@ -49,7 +49,7 @@ async def run_durably(
 
     For people who have a worker already: call it inside a Celery, Dramatiq, Taskiq or Lambda task,
     and let that retry the task. The progress is kept in `store` (a URL, or a store that is not
-    open).
+    open). The resources of `cns` are opened for the call, unless they are open.
 
     key: names the run: the task's id, or whatever is the same when it is tried again.
     results: the collaterals whose payloads are returned.
@@ -81,7 +81,8 @@ async def run_durably(
         )
         remove = abort_signal.add_callback(run.abort) if abort_signal else None
         try:
-            outcome = await _see_through(run, signal)
+            async with cns:
+                outcome = await _see_through(run, signal)
         except BaseException:
             await run.release()
             raise

@@ -1,9 +1,11 @@
 """The network as its users hold it."""
 
 import asyncio
+import copy
 from asyncio.events import _get_running_loop  # pyright: ignore
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from cnstra.clock import SYSTEM_CLOCK, Clock
 from cnstra.engine.abort import AbortSignal
@@ -20,9 +22,11 @@ from cnstra.engine.entries import (
     tasks_of,
 )
 from cnstra.engine.inner import InnerCNS
+from cnstra.engine.lulls import LullListener, Lulls
 from cnstra.engine.network import Network
 from cnstra.engine.neurons import Neuron
 from cnstra.engine.recorder import Emission, Recorder
+from cnstra.engine.resources import Given, ResourceLife, Resources
 from cnstra.engine.signals import Signal
 from cnstra.engine.stimulation import DEFAULT_GRACE, Stimulation
 from cnstra.errors import LoopIsRunning
@@ -35,7 +39,11 @@ NO_CONTEXTS: Mapping[str, bytes] = {}
 class CNS:
     """The compiled network of neurons. `stimulate` starts a run of it.
 
-    Raises `DuplicateName` where two neurons, or two different collaterals, share a name.
+    resources: what its handlers find in `ctx.resources`. Those that must be opened are while
+        somebody is in `async with cns`; `cns.run()` and a `Worker` are.
+
+    Raises `DuplicateName` where two neurons, two different collaterals, or two resources share a
+    name.
 
     >>> cns = CNS([step1, step2, step3])
     >>> run = cns.stimulate(request.create_signal({"id": 100}))
@@ -43,11 +51,46 @@ class CNS:
     """
 
     def __init__(
-        self, neurons: Iterable[Neuron[Any, Any]] = (), *, clock: Clock = SYSTEM_CLOCK
+        self,
+        neurons: Iterable[Neuron[Any, Any]] = (),
+        *,
+        resources: Iterable[Given] = (),
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.network = Network(neurons)
         self.clock = clock
+        self._life = ResourceLife(resources)
         self._listeners: dict[object, Listener] = {}
+        self._lull_listeners: dict[object, LullListener] = {}
+
+    @property
+    def resources(self) -> Resources:
+        """What handlers find in `ctx.resources`."""
+        return self._life.current
+
+    def with_resources(self, resources: Iterable[Given]) -> "CNS":
+        """The same network, listeners and limits, with these given for their resources instead.
+
+        It opens resources of its own: for a test, or for a second event loop.
+
+        >>> cns.with_resources([bank.of(FakeBank())])
+        """
+        other = copy.copy(self)
+        other._life = self._life.replaced(resources)
+        return other
+
+    async def __aenter__(self) -> Self:
+        """Open the resources, unless they are open. Raises `ResourceFailed`."""
+        await self._life.enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._life.leave()
 
     def stimulate(
         self,
@@ -76,8 +119,8 @@ class CNS:
         stimulation_id: the run's id; made where it is not given.
         grace: seconds that an abort leaves to running handlers before it cancels them.
 
-        Raises `UnknownCollateral`, `InvalidSignal`, and `InvalidPayload` for a wire form whose
-        payload is of the wrong type.
+        Raises `UnknownCollateral`, `InvalidSignal`, `ResourcesNotOpen`, and `InvalidPayload` for a
+        wire form whose payload is of the wrong type.
         """
         run = self._run(
             on_response, context_values, concurrency, max_neuron_hops, stimulation_id, grace
@@ -112,13 +155,15 @@ class CNS:
     def run(self, signals: Signals, /, **options: Any) -> Stimulation:
         """Run to the end on a loop of its own, for a caller without one. Raises what `await` would.
 
-        The options are those of `stimulate`. Raises `LoopIsRunning` inside an event loop.
+        It opens the resources, and closes them. The options are those of `stimulate`. Raises
+        `LoopIsRunning` inside an event loop.
         """
         if _get_running_loop() is not None:
             raise LoopIsRunning(call="cns.run()")
 
         async def see_through() -> Stimulation:
-            return await self.stimulate(signals, **options)
+            async with self:
+                return await self.stimulate(signals, **options)
 
         return asyncio.run(see_through())
 
@@ -130,6 +175,17 @@ class CNS:
         token = object()
         self._listeners[token] = listener
         return lambda: self._listeners.pop(token, None) and None
+
+    def add_lull_listener(self, listener: LullListener) -> Callable[[], None]:
+        """Let `listener(run)` hear of each lull of every run that starts from now on.
+
+        A lull: all of the run that could run without waiting has run, its inner runs included. Its
+        end is the last one, with `run.done`. What a listener raises is logged. Returns the remover,
+        harmless when called twice.
+        """
+        token = object()
+        self._lull_listeners[token] = listener
+        return lambda: self._lull_listeners.pop(token, None) and None
 
     def describe(self) -> dict[str, Any]:
         """The graph as plain data."""
@@ -152,7 +208,7 @@ class CNS:
         on_response: Listener | None = None,
     ) -> Stimulation:
         """A run that `begin` starts. For the durable layer. contexts: the values, as JSON."""
-        run = Stimulation(self, stimulation_id)
+        run = self._new_run(stimulation_id, None)
         run.context_codecs = self.network.context_codecs
         if contexts:
             values = {name: Frozen(data) for name, data in contexts.items()}
@@ -183,7 +239,7 @@ class CNS:
     ) -> Stimulation:
         """A run with these options. What is the default costs a tiny run no more than a look."""
         store = context_store(self.network, context_values) if context_values else None
-        run = Stimulation(self, stimulation_id, store)
+        run = self._new_run(stimulation_id, store)
         if on_response is not None or self._listeners:
             run.audience = self._audience(on_response)
         if concurrency is not None:
@@ -192,6 +248,14 @@ class CNS:
             run.max_hops = limit("max_neuron_hops", max_neuron_hops)
         if grace != DEFAULT_GRACE:
             run.grace = grace
+        return run
+
+    def _new_run(self, stimulation_id: str | None, store: ContextStore | None) -> Stimulation:
+        if self._life.closed:
+            self._life.refuse()
+        run = Stimulation(self, stimulation_id, store)
+        if self._lull_listeners:
+            run.lulls = Lulls(run, self._lull_listeners.values())
         return run
 
     def _audience(self, on_response: Listener | None) -> Audience | None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from cnstra.engine.audience import Audience, Pending
 from cnstra.engine.context import Context
+from cnstra.engine.lulls import watched
 from cnstra.engine.outcomes import (
     Done,
     Failed,
@@ -61,6 +62,8 @@ def conclude(run: Run, item: Item, context: Context[Any] | None, outcome: Outcom
                 raise error
         case Unfinished(output):
             _conclude_later(run, item, context or Context(run, *item), output)
+    if run.lulls is not None:
+        run.lulls.mark(run)
 
 
 def _commit(
@@ -80,6 +83,8 @@ def _commit(
         except CnstraError as error:
             _fail(run, item, context, error, aborted=False, change=change)
             return
+    if context is not None and run.outer is not None:
+        context.hand_undos_to(run.outer)
     let_go(run, context)
     if run.audience is None and barrier is None:
         run.places.queue.extend(items)
@@ -99,6 +104,8 @@ def _fail(
     """The activation failed: it is owed, and keeps its writes."""
     if run.recorder is not None:
         run.recorder.failed(item, error, aborted=aborted, change=change)
+    if context is not None:
+        context.undo()
     run.places.owe(item, error, aborted)
     let_go(run, context)
     deliver(run, [], [(item[1], None, error)], None)
@@ -106,8 +113,10 @@ def _fail(
 
 def _interrupt(run: Run, item: Item, context: Context[Any] | None, error: BaseException) -> None:
     """The activation was stopped: it is owed, as if it had never started."""
-    if context is not None and context.rare is not None and context.rare.wrote:
-        run.context.roll_back(item[0].neuron_name, context)
+    if context is not None and context.rare is not None:
+        context.undo()
+        if context.rare.wrote:
+            run.context.roll_back(item[0].neuron_name, context)
     if run.recorder is not None:
         run.recorder.failed(item, error, aborted=True, change=None)
     run.places.owe(item, error, aborted=True)
@@ -127,7 +136,7 @@ def _conclude_later(run: Run, item: Item, context: Context[Any], output: Any) ->
     async def see_through(task: "asyncio.Task[None]") -> None:
         run.places.running[context] = task
         try:
-            result = await output if inspect.isawaitable(output) else output
+            result = await watched(run, output) if inspect.isawaitable(output) else output
         except BaseException as error:
             await failed_in_task(run, context, task, error)
         else:

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast, overload
 
 from cnstra.engine.abort import AbortSignal, ObservedSignal
 from cnstra.engine.payloads import PayloadCodec
+from cnstra.engine.resources import Resources
 from cnstra.engine.signals import Signal
 from cnstra.errors import CnstraError
 
@@ -15,6 +16,9 @@ C = TypeVar("C")
 D = TypeVar("D")
 
 logger = logging.getLogger("cnstra.engine")
+
+
+Undo = Callable[[], object]
 
 
 class _Missing:
@@ -280,6 +284,12 @@ class RunOfContext(Protocol):
     def recorder(self) -> Any: ...
 
     @property
+    def lulls(self) -> Any: ...
+
+    @property
+    def resources(self) -> Resources: ...
+
+    @property
     def grace(self) -> float: ...
 
     def observed_signal(self) -> ObservedSignal: ...
@@ -292,7 +302,7 @@ class RunOfContext(Protocol):
 class Rare:
     """What most activations never need: made when one does."""
 
-    __slots__ = ("inner_runs", "key", "signal", "stop", "wrote")
+    __slots__ = ("inner_runs", "key", "signal", "stop", "undos", "wrote")
 
     def __init__(self) -> None:
         self.wrote = False
@@ -300,6 +310,7 @@ class Rare:
         self.stop: BaseException | None = None
         self.signal: ObservedSignal | None = None
         self.key: str | None = None
+        self.undos: list[Undo] | None = None
 
 
 class Context(Generic[C]):
@@ -343,6 +354,11 @@ class Context(Generic[C]):
         self.run.context.write(self.receiver.neuron_name, self, MISSING)
 
     @property
+    def resources(self) -> Resources:
+        """What was given to the CNS or the worker: `ctx.resources[bank]`, a `Bank`."""
+        return self.run.resources
+
+    @property
     def cns(self) -> Stimulator:
         """The network, for inner runs: part of this activation, with its abort and its permits.
 
@@ -381,6 +397,17 @@ class Context(Generic[C]):
             rare.key = self.run.key_of(self.lineage) or uuid.uuid4().hex
         return rare.key
 
+    def add_undo(self, undo: Undo, /) -> None:
+        """Have `undo()` called should this activation be interrupted, or fail.
+
+        It is for what the activation did to objects in memory. The last added is called first; what
+        one raises is logged. What an inner run has done is undone with the activation around it.
+        """
+        rare = self.needed()
+        if rare.undos is None:
+            rare.undos = []
+        rare.undos.append(undo)
+
     # --- for the engine
 
     def needed(self) -> Rare:
@@ -406,6 +433,21 @@ class Context(Generic[C]):
         """Ask this activation alone to stop: its deadline, or the abort's grace, has passed."""
         self.needed().stop = error
         self.observed_signal().abort(error)
+
+    def undo(self) -> None:
+        """The activation left no trace: call what was added for that."""
+        undos = None if self.rare is None else self.rare.undos
+        while undos:
+            try:
+                undos.pop()()
+            except Exception:
+                logger.exception("An undo of %r raised; the others are called all the same.", self)
+
+    def hand_undos_to(self, outer: "Context[Any]") -> None:
+        """The activation is done; from here on it stands and falls with the one around it."""
+        if self.rare is not None:
+            for undo in self.rare.undos or ():
+                outer.add_undo(undo)
 
     def release(self) -> None:
         """The activation is over."""

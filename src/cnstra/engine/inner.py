@@ -80,6 +80,7 @@ class InnerCNS:
         around = outer.run.audience
         run = Stimulation(self._host, stimulation_id, context_store(self._network, context_values))
         run.outer = outer
+        run.lulls = outer.run.lulls
         run.attempt = outer.attempt
         run.grace = outer.run.grace if grace is None else grace
         if outer.run.recorder is not None:

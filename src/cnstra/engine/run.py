@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from cnstra.clock import Clock
 from cnstra.engine.audience import Audience
 from cnstra.engine.context import Context, ContextStore, RunOfContext
+from cnstra.engine.lulls import Lulls
 from cnstra.engine.places import Places
 from cnstra.engine.recorder import Recorder
 
@@ -42,6 +43,9 @@ class Run(RunOfContext, Protocol):
 
     @property
     def recorder(self) -> Recorder | None: ...
+
+    @property
+    def lulls(self) -> Lulls | None: ...
 
     @property
     def clock(self) -> Clock: ...

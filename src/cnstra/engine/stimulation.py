@@ -14,9 +14,11 @@ from cnstra.engine.admission import wait_for_permits
 from cnstra.engine.audience import Audience
 from cnstra.engine.commits import deliver, vacate
 from cnstra.engine.context import Context, ContextStore, Stimulator
+from cnstra.engine.lulls import Lulls
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.places import NONE, Places, item_of
 from cnstra.engine.recorder import Item, Recorder
+from cnstra.engine.resources import Resources
 from cnstra.engine.run import UNLIMITED
 from cnstra.engine.signals import Signal
 from cnstra.engine.strands import drain, stop, strand
@@ -34,6 +36,9 @@ class Host(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def resources(self) -> Resources: ...
 
     def inside(self, context: Context[Any]) -> Stimulator:
         """The network as the handler of `context` may use it."""
@@ -69,6 +74,7 @@ class Stimulation:
     looking = False
     grace = DEFAULT_GRACE
     outer: Context[Any] | None = None
+    lulls: Lulls | None = None
     wake: threading.Event | None = None
     context_codecs: Mapping[str, PayloadCodec[Any]] | None = None
     """How context values travel, in a run whose values are saved."""
@@ -231,6 +237,8 @@ class Stimulation:
                 self._see_through()
         finally:
             self.go_on()
+            if self.lulls is not None and not self.done:
+                self.lulls.mark(self)
 
     def go_on(self) -> None:
         """Start a strand where work waits that none will come to; end the run if it is over."""
@@ -292,6 +300,8 @@ class Stimulation:
             self._detach()
         if self.places.owed or self.audience is not None:
             self._remember_errors()
+        if self.lulls is not None:
+            self.lulls.ended(self)
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
@@ -393,6 +403,11 @@ class Stimulation:
     def reason(self) -> object:
         """What the run was aborted for."""
         return None if self._abort_signal is None else self._abort_signal.reason
+
+    @property
+    def resources(self) -> Resources:
+        """What was given to the CNS."""
+        return self._host.resources
 
     def observed_signal(self) -> ObservedSignal:
         """One activation's view of this run's abort."""

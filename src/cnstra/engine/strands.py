@@ -13,6 +13,7 @@ from typing import Any
 from cnstra.engine.admission import admit
 from cnstra.engine.commits import ended_in_task, failed_in_task, raised, returned
 from cnstra.engine.context import Context
+from cnstra.engine.lulls import watched
 from cnstra.engine.network import Receiver
 from cnstra.engine.places import Holder, Turn, item_of
 from cnstra.engine.run import UNLIMITED, Run
@@ -173,7 +174,7 @@ async def _take(run: Run, context: Context[Any], task: "asyncio.Task[None]") -> 
 
 
 def _is_observed(run: Run) -> bool:
-    return run.recorder is not None or run.audience is not None
+    return run.recorder is not None or run.audience is not None or run.lulls is not None
 
 
 def _call(run: Run, context: Context[Any]) -> None:
@@ -191,7 +192,7 @@ async def _perform(run: Run, context: Context[Any], task: "asyncio.Task[None]") 
     timer = _start_timer(run, context)
     try:
         in_thread = context.receiver.in_thread
-        output = await (_in_thread(context) if in_thread else _invoke(context))
+        output = await watched(run, _in_thread(context) if in_thread else _invoke(context))
     except BaseException as error:
         await failed_in_task(run, context, task, error)
     else:

@@ -15,6 +15,7 @@ from cnstra.durable.io_thread import Mailbox
 from cnstra.durable.journal import Durability
 from cnstra.durable.run import DEFAULT_CRASH_LIMIT, DurableOptions
 from cnstra.engine.cns import CNS
+from cnstra.engine.resources import Given
 from cnstra.engine.signals import Collateral
 from cnstra.engine.stimulation import DEFAULT_GRACE
 from cnstra.errors import InvalidOption, UnboundedHandler
@@ -43,6 +44,8 @@ class Worker:
     crash_limit: how often in a row the process may die while an activation runs before its job is
     parked;
         `None`: for ever.
+    resources: given instead of what the CNS has for them, and with the others of the CNS opened for
+        this worker alone. Without any, the worker opens those of the CNS, if nobody has.
 
     Raises `UnknownCollateral` for a result that the graph does not have.
 
@@ -62,13 +65,15 @@ class Worker:
         lease: float | timedelta = DEFAULT_LEASE,
         grace: float | timedelta = DEFAULT_GRACE,
         crash_limit: int | None = DEFAULT_CRASH_LIMIT,
+        resources: Iterable[Given] = (),
     ) -> None:
         if concurrency < 1:
             raise InvalidOption(option="concurrency", value=concurrency, remedy="allow 1 or more")
         if seconds(lease) <= 0:
             raise InvalidOption(option="lease", value=lease, remedy="give seconds above zero")
         self.queue = queue
-        self.cns = cns
+        given = list(resources)
+        self.cns = cns.with_resources(given) if given else cns
         self._grace = seconds(grace)
         self._options = DurableOptions.of(results, durability, self._grace, crash_limit)
         for name in self._options.results:
@@ -99,15 +104,19 @@ class Worker:
         where it stands, without using up an attempt. A second signal does not wait for the grace.
         To cancel this call drains likewise, and to cancel it again is a second signal.
 
+        The resources are opened before the first job is leased, and closed after the drain; raises
+        `ResourceFailed`.
+
         until_idle: return once no job is waiting, delayed or active.
         """
         await self.queue.open()
-        mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
-        over = asyncio.Event()
-        self._stops = 0
-        self._consumer.start(mailbox, self._make, self._accept, over.set, until_idle=until_idle)
-        with self._stopped_by_signals():
-            await self._see_through(over)
+        async with self.cns:
+            mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
+            over = asyncio.Event()
+            self._stops = 0
+            self._consumer.start(mailbox, self._make, self._accept, over.set, until_idle=until_idle)
+            with self._stopped_by_signals():
+                await self._see_through(over)
 
     async def _see_through(self, over: asyncio.Event) -> None:
         cancelled: asyncio.CancelledError | None = None
