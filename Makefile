@@ -1,6 +1,8 @@
 BIN := .venv/bin
 READY := .venv/.ready
 SEED := 1
+# Most tests of real servers wait for them: two processes a core are busy together.
+WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 # Candidates are run, not just found: version managers leave shims on PATH that only fail.
@@ -35,7 +37,7 @@ services:  ## install the servers that the tests start, where they are missing
 	@tests/services.sh
 
 test: setup services  ## run every test
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: setup  ## check style and types
 	@$(BIN)/ruff check
@@ -51,7 +53,7 @@ bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks
 
 crash: setup services  ## run the tests that kill workers, then kill one 200 times
-	@CRASH=full $(BIN)/python -m pytest -n auto tests/crash
+	@CRASH=full $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
 
 rules: setup  ## take out the line that keeps each rule; see its test turn red

@@ -116,5 +116,9 @@ async def _die_at(stage: Stage, point: str, *, fails: bool = False) -> None:
         assert [one["job"] for one in found["results"]] == [point]
         assert record.attempts_made <= fails, f"to be killed at {point!r} cost an attempt"
         counts = [own.effects.count(step) for step in STEPS]
-        may_repeat = point in COMMIT_POINTS
-        assert all(1 <= count <= 1 + may_repeat for count in counts), f"at {point!r}: {counts}"
+        ending = SETTLE_POINTS if own.able.atomic_settlement else FINISH_POINTS
+        may_repeat = {*STEPS} if point in COMMIT_POINTS else set[str]()
+        if point in ending[:2] and not fails:  # the end of the job is its last step's checkpoint
+            may_repeat = {STEPS[-1]}
+        for step, count in zip(STEPS, counts, strict=True):
+            assert 1 <= count <= 1 + (step in may_repeat), f"at {point!r}: {counts}"
