@@ -109,8 +109,10 @@ class Client:
                 await self._prepare(connection)
             except TimeoutError:
                 reasons.append(f"no connection within {CONNECT_TIMEOUT:g} s")
+                await connection.close()
             except (OSError, nats.errors.Error, Unreachable) as error:
                 reasons.append(str(error) or type(error).__name__)
+                await connection.close()
             except BaseException:
                 await connection.close()
                 raise
