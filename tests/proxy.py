@@ -40,6 +40,7 @@ class Proxy:
         self._server.close()
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed with a turn of the loop
 
     def cut(self) -> None:
         """Cut every connection."""
@@ -52,8 +53,12 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        try:
             their_reader, their_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:  # the server is down
+            writer.transport.abort()
+            return
+        with suppress(OSError):
             ends = {writer, their_writer}
             self._writers |= ends
             try:
