@@ -452,6 +452,21 @@ async def test_a_cut_at_any_command_is_told_and_mended(
         await calls[command]()  # type: ignore[no-untyped-call]
 
 
+async def test_a_watcher_hears_of_what_happens_before_it_is_listening(
+    postgres_schema: str, broker: PostgresBroker
+) -> None:
+    """Its connection takes a while; a change meanwhile is one since it was asked."""
+    async with proxied(postgres_schema) as (proxy, url), opened(url) as distant:
+        proxy.delay = 0.2
+        watching = asyncio.create_task(distant.watch(60.0))
+        await asyncio.sleep(0.05)
+        assert not watching.done()
+
+        await broker.enqueue([job("a")])
+
+        await asyncio.wait_for(watching, 20.0)
+
+
 @pytest.mark.parametrize("how", ["refuse", "swallow"])
 async def test_a_claim_whose_answer_was_lost_costs_its_job_nothing(
     postgres_schema: str, how: str

@@ -76,8 +76,8 @@ class PostgresBroker:
         except BaseException:
             await self._database.close()
             raise
-        self._queue, channel = found[0]
-        self._listener.about(self._queue, channel)
+        self._queue, channel, newest = found[0]
+        self._listener.about(self._queue, channel, newest)
         self._is_open = True
 
     async def close(self) -> None:
@@ -185,8 +185,10 @@ class PostgresBroker:
 
     async def watch(self, timeout: float, since: int | None = None) -> int:
         listener = self._listener
+        if since is None:
+            since = listener.generation  # its first look tells what happens until it is ready
         await listener.ready()
-        if not listener.is_closed and (since is None or since >= listener.generation):
+        if not listener.is_closed and since >= listener.generation:
             await pause(self._database.clock, timeout, listener.changes)
         return listener.generation
 

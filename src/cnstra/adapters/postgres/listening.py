@@ -29,15 +29,15 @@ class Listener:
         self._channel = ""
         self._listening: asyncio.Task[None] | None = None
         self._is_ready = asyncio.Event()
-        self._newest: int | None = None
+        self._newest = 0
         self.is_closed = True
         self.generation = 0
         self.jobs = asyncio.Event()
         self.changes = asyncio.Event()
 
-    def about(self, queue: int, channel: str) -> None:
-        """Which queue this is about, from now on."""
-        self._queue, self._channel = queue, channel
+    def about(self, queue: int, channel: str, newest: int) -> None:
+        """Which queue this is about, from its `newest` event on."""
+        self._queue, self._channel, self._newest = queue, channel, newest
         self.is_closed = False
         self._is_ready.clear()
 

@@ -1,1 +1,3 @@
-SELECT queue, channel FROM :"schema".register(%(name)s)
+SELECT queue, channel, coalesce(newest.id, 0)
+FROM :"schema".register(%(name)s)
+LEFT JOIN LATERAL :"schema".newest_event(queue) AS newest ON true
