@@ -397,6 +397,20 @@ async def test_a_progress_too_large_for_a_message_is_dead_lettered_with_the_reas
         assert dead.error["name"] == "MessageTooLarge"
 
 
+@pytest.mark.parametrize("size", [2950, 3000])
+async def test_a_body_of_others_too_large_to_be_told_of_is_dead_lettered_as_it_came(
+    size: int,
+) -> None:
+    url = f"mail://{uuid4().hex}?store=no&max_body=3000"
+    boxes, body = mail.boxes_of(url, "q"), b"\xff" * size
+    boxes.letters.append(mail.Letter(body, "foreign", 5.0, 0.0))
+    async with Queue("q", url) as queue:
+        async with working(queue, Story().chain(), results=[], durability="exit"):
+            await until(lambda: boxes.dead)
+        assert boxes.dead == [body]
+        assert boxes.letters == []
+
+
 # --- what is too large, kept in the store
 
 

@@ -312,9 +312,17 @@ MUTATIONS = (
         "D8",
         "a job is parked before its lease ends",
         "jobs/consumer.py",
-        "                self._mailbox.post(partial(attempt.park, grace))",
+        "                self._mailbox.post(partial(attempt.park, inf if hands_over else left))",
         "                pass",
         D8 + "test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activations",
+    ),
+    Mutation(
+        "D8",
+        "a handler longer than its lease goes on under the store's",
+        "jobs/messages.py",
+        "hands_over=self._store is not None and limits.longest_lease is not None",
+        "hands_over=False",
+        D8 + "test_a_handler_longer_than_its_lease_can_be_is_handed_over",
     ),
     # --- D9
     Mutation(

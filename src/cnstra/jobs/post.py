@@ -1,11 +1,15 @@
 """Sends the messages of one queue, and gives them back."""
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cnstra.clock import Clock
 from cnstra.errors import MessageTooLarge
 from cnstra.jobs.message import Message
 from cnstra.jobs.transport import Incoming, Outgoing, Transport
+
+logger = logging.getLogger("cnstra.jobs")
 
 ROOM = 2048
 """Bytes that a job must leave free in its message for what will be said about it later."""
@@ -52,9 +56,19 @@ class Post:
         longest = self._transport.limits.longest_put_back or 0.0
         await self._transport.put_back(incoming, min(max(delay, 0.0), longest))
 
-    async def bury(self, incoming: Incoming, message: Message) -> None:
-        """Put the job into the dead letters in the place of its message."""
-        await self._transport.bury(incoming, self._body(message))
+    async def bury(self, incoming: Incoming, *messages: Message) -> None:
+        """Put the job into the dead letters in the place of its message: in the words of the first
+        of these that fits into one, else as it came.
+        """
+        for message in messages:
+            with suppress(MessageTooLarge):
+                body = self._body(message)
+                break
+        else:
+            body = incoming.body
+            reason = messages[-1].header.error
+            logger.error("Job %r is dead-lettered as it came: %s", messages[-1].header.id, reason)
+        await self._transport.bury(incoming, body)
 
     def _outgoing(self, message: Message, delay: float | None, mark: str) -> Outgoing:
         header = message.header

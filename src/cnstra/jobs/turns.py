@@ -176,10 +176,13 @@ class Turns:
         if self._ledger is not None:
             entry = Entry(header=replace(turn.message.header, **words))
             await self._end(self._ledger, entry, words["error"])
-        elif progress is not None:
-            words["progress"] = msgspec.Raw(progress)
         if turn.incoming is not None:
-            await self._post.bury(turn.incoming, turn.message.changed(**words))
+            dead = turn.message.changed(**words)
+            if self._ledger is None and progress is not None:
+                resumed = dead.changed(progress=msgspec.Raw(progress))
+                await self._post.bury(turn.incoming, resumed, dead)
+            else:
+                await self._post.bury(turn.incoming, dead)
 
     async def _end(self, ledger: Ledger, entry: Entry, error: Mapping[str, Any]) -> Entry:
         """Note that a job is dead, since now."""
