@@ -46,6 +46,7 @@ class RabbitServer:
         self.port = free_port()
         self.tls = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self._names: subprocess.Popen[bytes] | None = None
         self._node = f"cnstra{self.port}@localhost"
         self._epmd, self._distribution = str(free_port()), str(free_port())
         config = CONFIG.format(port=self.port, folder=folder, more=config)
@@ -60,6 +61,8 @@ class RabbitServer:
         return f"amqp://guest:guest@127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        if self._names is None:  # Erlang's own would outlive it, as a daemon
+            self._names = subprocess.Popen(["epmd", "-port", self._epmd])
         self.process = subprocess.Popen(
             [_program("rabbitmq-server")],
             env=self._environment,
@@ -89,9 +92,9 @@ class RabbitServer:
     def stop(self) -> None:
         """End it for good."""
         self._end(signal.SIGKILL)
-        subprocess.run(
-            ["epmd", "-port", self._epmd, "-kill"], stdout=subprocess.DEVNULL, check=False
-        )
+        if self._names is not None:
+            self._names.terminate()
+            self._names.wait()
 
     def control(self, *words: str) -> str:
         """Run `rabbitmqctl`. It takes seconds."""

@@ -319,11 +319,6 @@ class QueueMismatch(JobError):
     {ours}. Delete it there once it is empty, or give the Queue another name. It was not touched."""
 
 
-class QueueRefused(JobError):
-    """RabbitMQ at {url} does not let this user use the queue {queue!r} ({reason}): have it declared
-    by an administrator, or allow the user to configure, write and read it and its companions."""
-
-
 class NotOurDatabase(JobError):
     """{path} is not a cnstra database ({reason}): name another. It was not touched."""
 

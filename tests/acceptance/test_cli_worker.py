@@ -10,7 +10,10 @@ import pytest
 
 from tests.acceptance.shell import Running, Shell, eventually, is_alive
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at processes")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self").exists(),
+    reason="finds the worker's processes in /proc, which only Linux has",
+)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from cnstra import CNS, Queue, Worker, collateral, neuron
 from cnstra.adapters.rabbitmq.location import location_of
 from cnstra.adapters.rabbitmq.names import TIERS, Names
 from cnstra.adapters.rabbitmq.transport import RabbitTransport
-from cnstra.errors import BrokerUnavailable, InvalidOption, QueueMismatch, QueueRefused
+from cnstra.errors import BrokerRefused, BrokerUnavailable, InvalidOption, QueueMismatch
 from cnstra.jobs.transport import Outgoing
 from tests.integration.test_transports import bodies, send, take, take_all, take_one
 from tests.proxy import Proxy
@@ -166,7 +166,7 @@ async def test_who_may_not_make_queues_uses_those_that_are_there(
     server: RabbitServer, make: Maker
 ) -> None:
     reader = f"amqp://reader:reader@127.0.0.1:{server.port}"
-    with pytest.raises(QueueRefused, match="configure"):
+    with pytest.raises(BrokerRefused, match="configure"):
         await make(reader)
     await make()
 
@@ -174,7 +174,7 @@ async def test_who_may_not_make_queues_uses_those_that_are_there(
     await send(transport, b"1")
     await transport.bury(await take_one(transport), b"1")
 
-    with pytest.raises(QueueRefused, match="wait"):
+    with pytest.raises(BrokerRefused, match="wait"):
         await send(transport, b"later", delay=1.0)
 
 

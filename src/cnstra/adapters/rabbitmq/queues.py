@@ -10,7 +10,7 @@ from pamqp.common import FieldTable
 from cnstra.adapters.rabbitmq.link import PATIENCE, Link
 from cnstra.adapters.rabbitmq.location import Location
 from cnstra.adapters.rabbitmq.names import TIERS, Names
-from cnstra.errors import QueueMismatch, QueueRefused
+from cnstra.errors import BrokerRefused, QueueMismatch
 
 DIFFERENCE = re.compile(r"inequivalent arg '(.*?)' .*: received (.*) but current is (.*)")
 
@@ -29,7 +29,7 @@ class Queues:
     async def make(self, *names: str) -> None:
         """Make those that are missing, unless we know that they are there.
 
-        Raises `QueueMismatch` or `QueueRefused`.
+        Raises `QueueMismatch` or `BrokerRefused`.
         """
         async with self._making:
             for name in names:
@@ -81,5 +81,10 @@ class Queues:
             queue=name, url=self._location.shown, argument=argument, ours=ours, found=theirs
         )
 
-    def _refused(self, name: str, error: ChannelClosed) -> QueueRefused:
-        return QueueRefused(queue=name, url=self._location.shown, reason=error)
+    def _refused(self, name: str, error: ChannelClosed) -> BrokerRefused:
+        remedy = (
+            "have it declared by an administrator, or allow the user to configure, write and read "
+            "it and its companions"
+        )
+        action = f"to declare the queue {name!r}"
+        return BrokerRefused(url=self._location.shown, action=action, reason=error, remedy=remedy)
