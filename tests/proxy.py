@@ -100,6 +100,7 @@ class Proxy:
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+        writer.close()  # the server has hung up, or died
 
 
 class DistantProxy:

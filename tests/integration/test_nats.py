@@ -20,6 +20,7 @@ from cnstra.errors import BrokerUnavailable, InvalidOption, StreamMismatch
 from cnstra.jobs.transport import Incoming, Outgoing
 from tests.durables import Story, entry, output
 from tests.nats_server import NatsServer, api
+from tests.proxy import Proxy
 
 SECOND = 1_000_000_000
 LONG = 20.0
@@ -160,6 +161,50 @@ async def test_what_is_done_too_late_is_left_to_whoever_has_it_now(
     assert await messages_in(now, nats_server.url) == (1, 0)
     assert list(await now.keep([again], 30.0)) == [True]
     assert list(await now.take(1, lease=30.0, wait=0.3)) == []
+
+
+async def test_who_keeps_too_late_does_not_keep_it_for_others(opened: Open) -> None:
+    late, now, other = await opened(), await opened(), await opened()
+    await late.send([Outgoing(b"1", "a")])
+    message = await take(late, lease=0.2)
+    await take(now, lease=1.0)
+
+    assert list(await late.keep([message], 60.0)) == [False]
+    assert (await take(other)).id == "a"
+
+
+async def test_a_lease_that_ends_before_the_answer_comes_is_lost(
+    opened: Open, nats_server: NatsServer
+) -> None:
+    async with Proxy(nats_server.port) as proxy:
+        place = nats_server.place().rpartition("/")[2]
+        transport = await opened(f"nats://127.0.0.1:{proxy.port}/{place}")
+        await transport.send([Outgoing(b"1", "a")])
+        message = await take(transport, lease=1.0)
+        proxy.delay = 1.5
+
+        assert list(await transport.keep([message], 60.0)) == [False]
+        proxy.delay = 0.0
+        await transport.close()
+
+
+async def test_who_closes_gives_back_at_once(opened: Open) -> None:
+    leaving, other = await opened(), await opened()
+    await leaving.send([Outgoing(b"1", "a")])
+    await take(leaving, lease=60.0)
+
+    await leaving.close()
+
+    assert (await take(other)).id == "a"
+
+
+async def test_a_server_that_refuses_connections_is_not_waited_for(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnstra.adapters.nats.client.CONNECT_TIMEOUT", 1000.0)
+
+    with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1.*refused|Connect call failed"):
+        await opened("nats://127.0.0.1:1")
 
 
 async def test_what_a_cancelled_taker_is_sent_too_late_goes_to_others_at_once(
