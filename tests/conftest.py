@@ -76,10 +76,19 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
     server.stop()
 
 
+VHOSTS = tuple(f"v{number}" for number in range(16))
+
+
 @pytest.fixture(scope="session")
-def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """A node of our own."""
-    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
+def rabbitmq_vhosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[str]]:
+    """The URLs of vhosts on a node of our own."""
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"), vhosts=VHOSTS)
     server.start()
-    yield server
+    yield (f"{server.url}/{name}" for name in VHOSTS)
     server.stop()
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_vhosts: Iterator[str]) -> str:
+    """The URL of a vhost that no other test uses."""
+    return next(rabbitmq_vhosts)

@@ -35,7 +35,7 @@ def test_the_programs_of_a_page_run(
     if '"sqs://' in page.read_text(encoding="utf-8"):
         environment |= request.getfixturevalue("sqs_server").environment
     if "RABBITMQ_URL" in page.read_text(encoding="utf-8"):
-        environment["RABBITMQ_URL"] = request.getfixturevalue("rabbitmq_server").url
+        environment["RABBITMQ_URL"] = request.getfixturevalue("rabbitmq_url")
     if "NATS_URL" in page.read_text(encoding="utf-8"):
         environment["NATS_URL"] = request.getfixturevalue("nats_server").place()
     ended = subprocess.run(

@@ -16,10 +16,13 @@ from tests.sqs_server import SQSServer
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(params=["memory", "sqlite", "bullmq", "nats", "postgres", "sqs"])
+@pytest.fixture(params=["memory", "sqlite", "bullmq", "nats", "postgres", "rabbitmq", "sqs"])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "sqs":
+    if request.param in ("rabbitmq", "sqs"):
         monkeypatch.setenv("CNSTRA_STORE", f"sqlite:///{tmp_path}/progress.db")
+    if request.param == "rabbitmq":
+        return str(request.getfixturevalue("rabbitmq_url"))
+    if request.param == "sqs":
         return str(request.getfixturevalue("sqs_server").url(f"prefix={uuid4().hex}-"))
     return _url_with_store(request, tmp_path)
 
