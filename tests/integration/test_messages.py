@@ -1,6 +1,7 @@
 """Brokers of messages: what deaths and copies leave, and what is refused."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -442,6 +443,40 @@ async def test_a_removed_job_is_dropped_when_its_message_comes() -> None:
     assert await process.broker.get("j") is None
     assert await process.take() is None
     assert world.boxes.letters == []
+
+
+@pytest.mark.parametrize("makes_last", [False, True])
+async def test_a_death_while_a_job_is_removed_leaves_a_job_or_nothing(makes_last: bool) -> None:
+    for calls in range(1, 30):
+        world = World()
+        process = await world.process()
+        await process.enqueue()
+        await process.settle(await process.need(), DeadLettered(ERROR, None))
+        dying = await world.process(Life(calls, makes_last=makes_last))
+        with contextlib.suppress(Death):
+            await dying.broker.remove("j")
+            break
+
+        if await process.broker.get("j") is not None:
+            assert await process.broker.remove("j")
+        assert await process.broker.get("j") is None
+        assert await process.broker.jobs("dead") == []
+        assert world.boxes.dead == []
+        assert await world.store.peek("run of j") is None
+    assert calls > 3
+
+
+async def test_a_leftover_of_a_job_that_was_redriven_is_swept_out() -> None:
+    world = World()
+    process = await world.process()
+    await process.enqueue()
+    await process.settle(await process.need(), DeadLettered(ERROR, None))
+    letter = world.boxes.dead[0]
+    assert await process.broker.redrive("j")
+    world.boxes.dead.append(letter)
+
+    assert await process.broker.jobs("dead") == []
+    assert world.boxes.dead == []
 
 
 async def test_the_worker_of_a_cancelled_job_hears_of_it() -> None:

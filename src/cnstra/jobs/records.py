@@ -51,13 +51,14 @@ class Records:
         return dataclasses.replace(record, finished_at=finished_at, result=result)
 
     async def dead(self, limit: int) -> Sequence[JobRecord]:
-        """The dead letters, newest first."""
+        """The dead letters, newest first. What a death has left of others is swept out."""
         found: dict[str, JobRecord] = {}
 
         async def look(body: bytes) -> bool:
             message = self._read(body)
-            if await self._is_dead(message):
-                found[message.header.id] = _record(message, "dead")
+            if not await self._is_dead(message):
+                return True
+            found[message.header.id] = _record(message, "dead")
             return False
 
         await self._transport.sift(look)
@@ -113,13 +114,13 @@ class Records:
         run = await store.peek(entry.header.run)
         if run is not None and run.held:
             return False
-        if entry.over is None:
-            await ledger.close(job_id, "removed")
-        else:
-            await ledger.forget(job_id)
         await store.forget(entry.header.run)
         if entry.dead_since is not None:
             await self._drop_letter(job_id)
+        if entry.over is None:  # last: until then it can be asked again
+            await ledger.close(job_id, "removed")
+        else:
+            await ledger.forget(job_id)
         return True
 
     # --- inside
@@ -146,7 +147,7 @@ class Records:
         if self._ledger is None:
             return True
         entry = await self._ledger.look(message.header.id)
-        return entry is None or entry.dead_since is not None
+        return entry is None or (entry.dead_since is not None and entry.over is None)
 
     async def _redrive_letter(self, job_id: str) -> bool:
         found = False
