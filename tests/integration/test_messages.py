@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from cnstra import Queue, Worker
-from cnstra.durable.store import Ticket
+from cnstra.durable.store import Patch, Ticket
 from cnstra.engine.payloads import decode_json, encode_json
 from cnstra.errors import InvalidOption, LeaseLost, MessageTooLarge, StoreRequired
 from cnstra.jobs.broker import JobRecord, NewJob
@@ -451,7 +451,11 @@ async def test_a_death_while_a_job_is_removed_leaves_a_job_or_nothing(makes_last
         world = World()
         process = await world.process()
         await process.enqueue()
-        await process.settle(await process.need(), DeadLettered(ERROR, None))
+        delivery = await process.need()
+        saved = await world.store.load(delivery.run)
+        progress = Patch({"m": b"{}"}, release=True)
+        await world.store.commit(Ticket(delivery.run, saved.epoch, saved.seq + 1), progress)
+        await process.settle(delivery, DeadLettered(ERROR, None))
         dying = await world.process(Life(calls, makes_last=makes_last))
         with contextlib.suppress(Death):
             await dying.broker.remove("j")
@@ -464,6 +468,27 @@ async def test_a_death_while_a_job_is_removed_leaves_a_job_or_nothing(makes_last
         assert world.boxes.dead == []
         assert await world.store.peek("run of j") is None
     assert calls > 3
+
+
+async def test_a_job_whose_redrive_died_once_it_was_sent_is_redriven() -> None:
+    """The newer message is proof enough, though the record still calls the job dead."""
+    world = World()
+    process = await world.process()
+    await process.enqueue()
+    await process.settle(await process.need(), DeadLettered(ERROR, None))
+    calls = 0
+    while not world.boxes.letters:
+        calls += 1
+        dying = await world.process(Life(calls, makes_last=True))
+        with contextlib.suppress(Death):
+            await dying.broker.redrive("j")
+    assert (await process.record()).state == "dead"
+
+    delivery = await process.need()
+
+    assert delivery.attempts_made == 0
+    record = await process.record()
+    assert (record.state, record.error) == ("waiting", None)
 
 
 async def test_a_leftover_of_a_job_that_was_redriven_is_swept_out() -> None:

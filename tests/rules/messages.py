@@ -1,0 +1,93 @@
+"""The lines that keep a job of a broker of messages from being lost, or from running as a copy."""
+
+from tests.rules.mutation import Mutation
+
+DEATHS = (
+    "integration/test_messages.py::"
+    "test_a_death_between_any_two_calls_loses_nothing_and_leaves_nothing"
+)
+COPIES = "integration/test_messages.py::test_a_copy_of_a_job_does_no_harm"
+
+MUTATIONS = [
+    Mutation(
+        "MSG",
+        "a job that is over drops its copies",
+        "jobs/turns.py",
+        "if entry.over or message.header.generation < entry.header.generation:",
+        "if message.header.generation < entry.header.generation:",
+        COPIES,
+    ),
+    Mutation(
+        "MSG",
+        "a message that was outgrown is dropped",
+        "jobs/turns.py",
+        "if entry.over or message.header.generation < entry.header.generation:",
+        "if entry.over:",
+        COPIES,
+    ),
+    Mutation(
+        "MSG",
+        "a job is closed before its message is acknowledged",
+        "jobs/turns.py",
+        """                if self._ledger is not None:
+                    await self._ledger.close(turn.job_id, "completed")
+                if turn.incoming is not None:
+                    await self._transport.done(turn.incoming)
+""",
+        """                if turn.incoming is not None:
+                    await self._transport.done(turn.incoming)
+                if self._ledger is not None:
+                    await self._ledger.close(turn.job_id, "completed")
+""",
+        DEATHS,
+    ),
+    Mutation(
+        "MSG",
+        "a copy is sent before its original is acknowledged",
+        "jobs/turns.py",
+        """        await self._post.send([message], delay)
+        if self._ledger is not None:
+""",
+        """        if turn.incoming is not None:
+            await self._transport.done(turn.incoming)
+        await self._post.send([message], delay)
+        if self._ledger is not None:
+""",
+        DEATHS,
+    ),
+    Mutation(
+        "MSG",
+        "a job that was entered and not sent is sent by whoever asks again",
+        "jobs/messages.py",
+        "if not is_new and (entry.sent or entry.over):",
+        "if not is_new:",
+        DEATHS,
+    ),
+    Mutation(
+        "MSG",
+        "a newer message brings its record up",
+        "jobs/turns.py",
+        "return await ledger.change(words.id, lambda one: _outgrown(one, words)) or entry",
+        "return entry",
+        "integration/test_messages.py::test_a_job_whose_redrive_died_once_it_was_sent_is_redriven",
+    ),
+    Mutation(
+        "MSG",
+        "a guard waits while its holder's lease is kept",
+        "jobs/turns.py",
+        "due_at = max(entry.guarded_until, entry.header.run_at or 0.0)",
+        "due_at = entry.header.run_at or 0.0",
+        DEATHS,
+    ),
+    Mutation(
+        "MSG",
+        "a job's record is removed last",
+        "jobs/records.py",
+        """        await store.forget(entry.header.run)
+        if entry.dead_since""",
+        """        await ledger.close(job_id, "removed")
+        await store.forget(entry.header.run)
+        if entry.dead_since""",
+        "integration/test_messages.py::test_a_death_while_a_job_is_removed_leaves_a_job_or_nothing",
+    ),
+]
