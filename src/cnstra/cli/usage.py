@@ -54,7 +54,7 @@ class InvalidJSON(UsageError):
 
 
 class IdForMany(UsageError):
-    """--job-id names one job, and standard input may hold many: leave it out."""
+    """{option} is for one job, and standard input may hold many: leave it out."""
 
 
 class OneOrAll(UsageError):
