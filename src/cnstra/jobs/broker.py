@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -292,6 +293,14 @@ class Adapter(Protocol):
 
     def store(self, url: str, clock: Clock) -> ProgressStore:
         """The store at `url`. Raises `StoreError` where the adapter brings none."""
+        ...
+
+
+class LocalAdapter(Adapter, Protocol):
+    """An adapter whose data are a file, made by whoever opens it first."""
+
+    def missing(self, url: str) -> Path | None:
+        """The file that the URL names, if it is not there."""
         ...
 
 
