@@ -41,6 +41,8 @@ class Lineages:
 
     __slots__ = ("_root",)
 
+    is_wary = False
+
     def __init__(self, origin: Lineage) -> None:
         self._root = origin
 
@@ -149,6 +151,10 @@ class Recording:
         self._suspects.update(keys)
 
     # --- the recorder
+
+    @property
+    def is_wary(self) -> bool:
+        return bool(self._suspects)
 
     def key_of(self, lineage: Lineage) -> str:
         return lineage.text
