@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from weakref import ref
 
 import msgspec
 
@@ -135,7 +137,7 @@ class DurableRun:
             io=io,
             mailbox=mailbox,
             clock=cns.clock,
-            on_lost=self.abort,
+            on_lost=partial(_abort, ref(self)),
         )
 
     def _restore(self, carried: bytes | None) -> Progress:
@@ -288,3 +290,12 @@ class DurableRun:
         guilty = sorted({neuron for count, neuron in crashes if count >= limit})
         names = ", ".join(f"neuron {name!r}" for name in guilty)
         return Quarantined(CrashLimitReached(neuron=names, crashes=max(crashes)[0]))
+
+
+def _abort(run: "ref[DurableRun]", reason: BaseException) -> None:
+    """Abort the run, if anybody still has it. Its journal does not own it: a run that is over then
+    goes at once, and a thousand of them leave no cycles to be searched for.
+    """
+    found = run()
+    if found is not None:
+        found.abort(reason)
