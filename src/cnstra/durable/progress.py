@@ -299,12 +299,12 @@ def encoded(entry: Entry) -> bytes:
 
 def to_wire(progress: Progress) -> bytes:
     """The progress as one JSON object in the seed's shape."""
-    tasks = progress.tasks()
+    stimulation_id, tasks = progress.stimulation_id, progress.tasks()
     return encode_json(
         {
             "context": {name: msgspec.Raw(value) for name, value in progress.contexts().items()},
             "failedTasks": [
-                _failed_task_to_wire(progress.stimulation_id, task, progress.error(key))
+                _failed_task_to_wire(stimulation_id, task, progress.error(key))
                 for key, task in tasks
             ],
             "cnstra": {
