@@ -61,9 +61,11 @@ class Address:
         return Address(queue, target, given)
 
     def look(self, work: Callable[[Queue], Awaitable[T]]) -> T:
-        """As `ask`, for a command that makes nothing. Raises `NothingThere`."""
+        """As `ask`, for a command that makes nothing. Raises `NothingThere` for a URL that was
+        typed; one that stands in code is right, though nobody may have come yet.
+        """
         adapter = adapter_for(self.queue.url)
-        if hasattr(adapter, "missing"):
+        if self.target is None and hasattr(adapter, "missing"):
             path = cast(LocalAdapter, adapter).missing(self.queue.url)
             if path is not None:
                 raise NothingThere(path=path, url=self.queue.url)
