@@ -60,6 +60,10 @@ class Consumer:
         self._stopping = False
         self._until_idle = False
 
+    def with_queue(self, queue: Queue) -> "Consumer":
+        """The same, for a worker of another queue."""
+        return Consumer(queue, self._concurrency, self._lease, self._rate_limit)
+
     # --- on the worker's thread
 
     def start(
