@@ -99,7 +99,7 @@ async def crash_everywhere(
         points=campaign.points,
         trials=campaign.trials,
         deaths=campaign.deaths,
-        repeats=campaign.repeats,
+        repeats={repeat: dict(places) for repeat, places in campaign.repeats.items()},
         findings=tuple(campaign.findings),
         elapsed=time.perf_counter() - started,
     )

@@ -53,18 +53,22 @@ class Point(NamedTuple):
     what: str
     number: int
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
         match self.kind:
             case "receive":
-                text = "when a job was leased"
+                return "when the job was leased"
             case "start":
-                text = f"at the start of neuron {self.what!r}"
+                return f"at the start of neuron {self.what!r}"
             case "effect":
-                text = f"after the effect {self.what}"
+                return f"after effect {self.what}"
             case "commit":
-                text = "at a checkpoint"
+                return "at a checkpoint"
             case "finish":
-                text = "when the result was stored"
+                return "when the result was stored"
             case "settle":
-                text = f"when the job was settled as {self.what}"
-        return f"{text} (no. {self.number})"
+                return f"when the job was settled as {self.what}"
+
+    def __str__(self) -> str:
+        return f"{self.place} (no. {self.number})"

@@ -60,15 +60,15 @@ def _branches(seen: Observation, calm: Observation) -> Iterator[str]:
 
 
 def _payloads(seen: Observation) -> Iterator[str]:
-    by_activation: dict[str, dict[bytes, str]] = defaultdict(dict)
+    by_activation: dict[str, dict[str, str]] = defaultdict(dict)
     for one in seen.starts:
         by_activation[one.activation][one.payload] = one.neuron
     for payloads in by_activation.values():
         if len(payloads) > 1:
             first, second, *_ = payloads
             yield (
-                f"one activation of neuron {payloads[first]!r} was given {first.decode()} and "
-                f"later {second.decode()}: what its predecessor emits, or the order of it, "
+                f"one activation of neuron {payloads[first]!r} was given {first} and "
+                f"later {second}: what its predecessor emits, or the order of it, "
                 "changes from attempt to attempt"
             )
 

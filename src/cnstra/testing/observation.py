@@ -12,7 +12,7 @@ class Start(NamedTuple):
 
     activation: str
     neuron: str
-    payload: bytes
+    payload: str
     process: int
 
 

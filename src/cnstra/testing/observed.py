@@ -87,12 +87,12 @@ def _watching(neuron: str, dendrite: Dendrite, witness: Witness) -> Dendrite:
     return other
 
 
-def _written(dendrite: Dendrite, payload: object) -> bytes:
+def _written(dendrite: Dendrite, payload: object) -> str:
     """The payload as JSON; one that stays in its process, as it shows itself."""
     try:
-        return dendrite.collateral.codec.encode(payload)
+        return dendrite.collateral.codec.encode(payload).decode()
     except Exception:
-        return repr(type(payload)).encode()
+        return repr(type(payload))
 
 
 def _caller(handler: Callable[..., Any], arity: int) -> Callable[[Any, Any, Any], Any]:

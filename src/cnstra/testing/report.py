@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cnstra.testing.judgement import Repeat
 
@@ -82,3 +83,8 @@ def _verdict(findings: Iterable[Finding]) -> str:
     if not counts:
         return "nothing lost, nothing that was committed done again"
     return f"{counts.total()} failed" if len(counts) > 1 else f"{counts.total()} failed, all alike"
+
+
+def headline(error: Mapping[str, Any] | None) -> str:
+    """An error as it was written down, in a line."""
+    return "" if error is None else f"{error['name']}: {error['message']}"

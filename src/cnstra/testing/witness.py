@@ -9,7 +9,7 @@ from typing import Any, Protocol
 class Witness(Protocol):
     """Hears of activations and of their effects; each call may be the last that it hears."""
 
-    def started(self, activation: "Activation", payload: bytes) -> None: ...
+    def started(self, activation: "Activation", payload: str) -> None: ...
 
     def returned(self, activation: "Activation", children: Sequence[str]) -> None: ...
 
@@ -31,11 +31,16 @@ class Activation:
     is_inner: bool
     effects: dict[str, int] = field(default_factory=dict[str, int])
 
+    def count(self, name: str) -> int:
+        """Count one more effect of that name; how many there are now."""
+        self.effects[name] = number = self.effects.get(name, 0) + 1
+        return number
+
 
 class Nobody:
     """Hears nothing: what a dead process's `finally` blocks do is not the world's business."""
 
-    def started(self, activation: Activation, payload: bytes) -> None:
+    def started(self, activation: Activation, payload: str) -> None:
         del activation, payload
 
     def returned(self, activation: Activation, children: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from cnstra.testing.report import CrashTestFailed, Finding
 from cnstra.testing.simulation.plan import ByChance, Fixed, Plan
 from cnstra.testing.simulation.trial import Trial
 
+SEVERAL = "in runs with several faults by chance"
 LOGGERS = ("asyncio", "cnstra.durable", "cnstra.engine", "cnstra.jobs")
 
 
@@ -125,8 +126,9 @@ class Campaign:
                 "something that is not in its payloads and context"
             )
         self._find(wrong, where, case.token, seen)
+        place = "; ".join(f"{point.place}: {fault}" for point, fault in seen.struck)
         for repeat in repeats(seen):
-            self.repeats[repeat][where] += 1
+            self.repeats[repeat][SEVERAL if case.place is None else place] += 1
 
     def _find(self, wrong: list[str], where: str, replay: str, seen: Observation) -> None:
         trace = tuple(seen.trace)

@@ -31,7 +31,7 @@ class Chronicle(Protocol):
         """A point is passed: what goes wrong there."""
         ...
 
-    def started(self, life: "Life", activation: Activation, payload: bytes) -> None: ...
+    def started(self, life: "Life", activation: Activation, payload: str) -> None: ...
 
     def returned(self, activation: Activation, children: Sequence[str]) -> None: ...
 
@@ -47,7 +47,7 @@ class Chronicle(Protocol):
 class Life:
     """A process with a thread for its worker and one for its clients; the `number`-th of a trial.
 
-    loaded: what its attempt owed when it was loaded. run: the last run that it worked on.
+    run: the last run that it worked on.
     """
 
     def __init__(self, chronicle: Chronicle, number: int) -> None:
@@ -56,9 +56,9 @@ class Life:
         self.clock = SimulatedClock(chronicle.world, number)
         self.lease = DEFAULT_LEASE
         self.worker: Worker | None = None
-        self.loaded: frozenset[str] | None = None
         self.run: Any = None
         self.is_over = False
+        self.stopping = asyncio.Event()
         self._loops: list[SimulatedLoop] = []
         self._main: asyncio.Task[None] | None = None
 
@@ -105,6 +105,7 @@ class Life:
         """What SIGTERM does."""
         if self.worker is not None and not self.is_over:
             self._loops[0].push(self.worker.stop)
+            self._loops[-1].push(self.stopping.set)
 
     def suffer(self, fault: Fault) -> None:
         """Carry out a fault that strikes a handler. May raise."""
@@ -146,7 +147,7 @@ class Life:
 
     # --- a witness
 
-    def started(self, activation: Activation, payload: bytes) -> None:
+    def started(self, activation: Activation, payload: str) -> None:
         self._must_live()
         self.chronicle.started(self, activation, payload)
         if not activation.is_inner:

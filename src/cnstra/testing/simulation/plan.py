@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping
 from random import Random
 from typing import Protocol
 
-from cnstra.testing.faults import DEATHS, FAULTS, Fault, Kind
+from cnstra.testing.faults import FAULTS, Fault, Kind
 
 LIKELIHOOD = 0.1
-MOST_DEATHS = 3
+MOST = 4
 """Fewer than the crash limit of a worker, which is not what is tried here."""
 
 
@@ -29,21 +29,20 @@ class Fixed:
 
 
 class ByChance:
-    """One point in ten, with whatever its kind allows."""
+    """One point in ten, with whatever its kind allows, up to a few."""
 
     def __init__(self, seed: str, without: Collection[Fault]) -> None:
         self._chance = Random(f"{seed} faults")
-        self._without = without
-        self._deaths = 0
+        self._without = {*without}
+        self._left = MOST
 
     def at(self, place: int, kind: Kind) -> Fault | None:
         del place
-        if self._chance.random() >= LIKELIHOOD:
+        able = [one for one in FAULTS[kind] if one not in self._without]
+        if not self._left or not able or self._chance.random() >= LIKELIHOOD:
             return None
-        without = {*self._without, *(DEATHS if self._deaths >= MOST_DEATHS else ())}
-        able = [one for one in FAULTS[kind] if one not in without]
-        if not able:
-            return None
+        self._left -= 1
         fault = self._chance.choice(able)
-        self._deaths += fault in DEATHS
+        if fault is Fault.RAISE:  # the job has one attempt more, perhaps, but not two
+            self._without.add(fault)
         return fault

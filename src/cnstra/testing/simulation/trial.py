@@ -9,17 +9,18 @@ from typing import Any, cast
 from cnstra.durable.adapters import adapter_for
 from cnstra.durable.store import Patch, Saved, Ticket
 from cnstra.engine.payloads import decode_json
-from cnstra.jobs.broker import JobRecord
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Completed, DeadLettered, Settlement
 from cnstra.jobs.worker import Worker
 from cnstra.testing.faults import Fault, Kind, Point
-from cnstra.testing.observation import Happened, Observation, Slot, Start
+from cnstra.testing.observation import Observation
 from cnstra.testing.observed import observed
+from cnstra.testing.report import headline
 from cnstra.testing.simulation.life import Life, SimulatedIO
 from cnstra.testing.simulation.plan import Plan
 from cnstra.testing.simulation.wire import SimulatedBroker
 from cnstra.testing.simulation.world import World
+from cnstra.testing.story import Story
 from cnstra.testing.witness import Activation
 
 QUEUE, JOB = "simulated", "job"
@@ -45,7 +46,8 @@ class Trial:
         within: float,
     ) -> None:
         self.world = World(schedule)
-        self.seen = Observation()
+        self._story = Story()
+        self.seen = self._story.seen
         self._build = build
         self._signal = signal
         self._schedule = schedule
@@ -55,8 +57,6 @@ class Trial:
         self._url = f"memory://cnstra.testing {next(_numbers)}"
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lives: list[Life] = []
-        self._owed: frozenset[str] | None = None
-        self._epoch = 0
         self._last_run: Any = None
         self._is_settled = False
         self.is_broken = False
@@ -138,18 +138,10 @@ class Trial:
         async with self._queue(life) as queue:
             record = await queue.record(JOB)
             assert record is not None and queue.store is not None
-            self._judge(record, await queue.store.peek(record.run))
-
-    def _judge(self, record: JobRecord, saved: Saved | None) -> None:
-        seen = self.seen
-        if record.state in ("completed", "dead"):
-            seen.state = record.state
-        if record.error is not None:
-            seen.error = f"{record.error['name']}: {record.error['message']}"
-        if record.result is not None:
-            seen.result = decode_json(record.result)
-        if record.state == "completed" and saved is not None and saved.entries:
-            seen.complaints.append(f"progress was left behind: {sorted(saved.entries)}")
+            saved = await queue.store.peek(record.run)
+            result = None if record.result is None else decode_json(record.result)
+            left = () if saved is None else saved.entries
+            self._story.ended(record.state, result, headline(record.error), list(left))
 
     # --- a chronicle
 
@@ -164,61 +156,42 @@ class Trial:
             seen.struck.append((point, fault))
         return fault
 
-    def started(self, life: Life, activation: Activation, payload: bytes) -> None:
-        key = activation.key
-        self._note(f"process {life.number} starts {activation.neuron} {key} {payload!r}")
-        if activation.is_inner:
-            return
-        self._last_run = activation.run
-        self.seen.starts.append(Start(key, activation.neuron, payload, life.number))
-        if self.seen.holds_as_done(life.loaded, key):
-            self.seen.complaints.append(
-                f"neuron {activation.neuron!r} was started again, which the checkpoint that "
-                "the process had loaded holds as done"
-            )
+    def started(self, life: Life, activation: Activation, payload: str) -> None:
+        key, neuron, is_inner = activation.key, activation.neuron, activation.is_inner
+        self._note(f"process {life.number} starts {neuron} {key} {payload}")
+        self._story.started(life.number, key, neuron, payload, is_inner)
+        if not is_inner:
+            self._last_run = activation.run
 
     def returned(self, activation: Activation, children: Sequence[str]) -> None:
-        self.seen.parents.update(dict.fromkeys(children, activation.key))
+        self._story.returned(activation.key, children)
 
     def had_effect(self, life: Life, activation: Activation, name: str, key: str | None) -> None:
-        activation.effects[name] = number = activation.effects.get(name, 0) + 1
-        slot = Slot(activation.key, activation.neuron, name, number)
-        self.seen.effects.append(Happened(slot, key, life.number))
+        number = activation.count(name)
         self._note(f"process {life.number} has effect {name} {number} of {activation.key}")
+        self._story.had_effect(
+            life.number, activation.key, activation.neuron, name, number, key
+        )
 
     # --- a registry
 
     def loaded(self, life: Life, saved: Saved) -> None:
-        life.loaded = self._owed
-        self._epoch = max(self._epoch, saved.epoch)
         self._note(f"process {life.number} loads epoch {saved.epoch} seq {saved.seq}")
+        self._story.loaded(life.number, saved.epoch)
 
     def committed(self, life: Life, ticket: Ticket, patch: Patch) -> None:
-        self._accepted(life, ticket)
-        puts = {key[2:] for key in patch.puts if key.startswith("t/")}
-        deletes = {key[2:] for key in patch.deletes if key.startswith("t/")}
-        if self._owed is not None or patch.puts:
-            self._owed = (self._owed or frozenset()) - deletes | puts
         self._note(f"committed {ticket} +{sorted(patch.puts)} -{sorted(patch.deletes)}")
+        self._story.committed(life.number, ticket.epoch, patch.puts, patch.deletes)
 
     def finished(self, life: Life, ticket: Ticket) -> None:
-        self._accepted(life, ticket)
-        self._owed = frozenset()
-        run = life.run or self._last_run
-        if run is not None:
-            self.seen.context = run.context.get_all()
         self._note(f"finished {ticket}")
+        run = life.run or self._last_run
+        context = None if run is None else run.context.get_all()
+        self._story.finished(life.number, ticket.epoch, context)
 
     async def settled(self, life: Life, settlement: Settlement) -> None:
         self._is_settled = self._is_settled or isinstance(settlement, Completed | DeadLettered)
         self._note(f"process {life.number} has settled as {type(settlement).__name__}")
-
-    def _accepted(self, life: Life, ticket: Ticket) -> None:
-        if ticket.epoch < self._epoch:
-            self.seen.complaints.append(
-                f"process {life.number} wrote under epoch {ticket.epoch}, when the run was "
-                f"another's under {self._epoch}"
-            )
 
     def _note(self, text: str) -> None:
         self.seen.trace.append(f"{self.world.now:.4f} {text}")

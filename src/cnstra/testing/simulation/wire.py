@@ -1,7 +1,7 @@
 """The way from a simulated process to its broker and store: it takes time, breaks, and is cut."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
@@ -86,6 +86,18 @@ class Line:
             raise self._unavailable("the process is over")
 
 
+async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work returns; `None` if the event comes first, and the work is cancelled."""
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
+    await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if working.done():
+        return working.result()
+    working.cancel()
+    await asyncio.wait({working})
+    return None
+
+
 class SimulatedStore:
     """A progress store at the other end of a line."""
 
@@ -145,7 +157,8 @@ class SimulatedBroker:
         async def work() -> Sequence[Delivery]:
             return deliveries
 
-        deliveries = await self._inner.receive(limit, lease=lease, wait=LONGEST_WAIT, rate=rate)
+        asked = self._inner.receive(limit, lease=lease, wait=LONGEST_WAIT, rate=rate)
+        deliveries = await unless(self._life.stopping, asked) or ()
         for one in deliveries:
             if one.saved is not None:
                 self._registry.loaded(self._life, one.saved)
