@@ -1,10 +1,13 @@
-"""The pytest plugin of the conformance suite: an option, and a table at the end.
+"""The pytest plugin: fixtures for tests of flows, and the table of the conformance suite.
 
 It stands outside of the package because pytest loads it wherever cnstra is installed: it must cost
-nothing there, so it imports nothing until a test of the suite has run.
+nothing there, so it imports nothing until a test uses it, or one of the suite has run.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import pytest
 
 PROPERTY = "cnstra."
 
@@ -43,3 +46,29 @@ def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
         path = config.getoption("--conformance-json")
         if path is not None:
             table.write(path)
+
+
+@pytest.fixture
+def cnstra_clock() -> Iterator[Any]:
+    """A `VirtualClock`: it takes the time of the test's loop over once it is used there."""
+    from cnstra.testing.virtual import VirtualClock
+
+    clock = VirtualClock()
+    yield clock
+    clock.stop()
+
+
+@pytest.fixture
+def cnstra_worker(cnstra_clock: Any) -> Callable[..., Any]:
+    """Makes a `WorkerHarness` of a worker of yours: `harness = cnstra_worker(app.worker)`."""
+    from cnstra.testing.harness import WorkerHarness
+
+    return lambda worker, queue=None: WorkerHarness(worker, cnstra_clock, queue)
+
+
+@pytest.fixture
+def cnstra_effects() -> Any:
+    """An `EffectRecorder` of this test's own."""
+    from cnstra.testing.recorder import EffectRecorder
+
+    return EffectRecorder()

@@ -68,7 +68,7 @@ async def test_a_repeat_under_its_key_is_reported_and_is_no_fault() -> None:
     assert report.ok
 
 
-def flow(durability: Any = "behind") -> Worker:
+def flow(durability: Any = "behind", pause: float = 1.0) -> Worker:
     """A fan-out, a join by context, and effects at each step."""
     order, part, total = (collateral(name, Any) for name in ("order", "part", "total"))
     done = collateral("done", Any)
@@ -82,7 +82,7 @@ def flow(durability: Any = "behind") -> Worker:
 
     @price.dendrite(part)
     async def on_part(number: int, axon: Any, ctx: Context[Any]) -> Any:
-        await asyncio.sleep(number)
+        await asyncio.sleep(number * pause)
         effects.record("price", ctx.idempotency_key)
         return axon.total.create_signal(number * 10)
 
@@ -190,7 +190,7 @@ print(traces_of(int(sys.argv[1])))
 def traces_of(seed: int) -> str:
     """A digest of all that happens in some trials."""
     digest = hashlib.sha256()
-    for number in range(20):
+    for number in range(8):
         token = f"{seed}/{number}"
         plan, options = ByChance(token, ()), {"max_attempts": 2}
         trial = Trial(flow, ORDER, schedule=token, plan=plan, options=options, within=1e6)
@@ -209,3 +209,37 @@ def test_the_same_seed_gives_the_same_trace_in_any_process() -> None:
 
     assert told == {traces_of(7) + "\n"}
     assert traces_of(7) != traces_of(8)
+
+
+def process_flow() -> Worker:
+    return flow("step", pause=0.002)
+
+
+async def test_real_processes_are_killed_at_every_point() -> None:
+    report = await crash_everywhere(process_flow, ORDER, engine="processes")
+
+    report.check()
+    assert report.deaths == report.trials == report.points
+    assert report.trials > 20
+    assert any(repeat.effect == "price" for repeat in report.repeats)
+
+
+async def test_real_kills_find_a_bug_too_and_replay_it() -> None:
+    report = await crash_everywhere("tests.crash.bugs:fresh_key", ORDER, engine="processes")
+    first = report.findings[0]
+    again = await crash_everywhere(
+        "tests.crash.bugs:fresh_key", ORDER, engine="processes", replay=first.replay
+    )
+
+    assert "had under several keys" in first.what
+    assert [one.where for one in again.findings] == [first.where]
+
+
+async def test_what_other_processes_cannot_find_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="module:name"):
+        await crash_everywhere(lambda: flow(), ORDER, engine="processes")
+
+
+async def test_an_application_that_cannot_be_imported_says_why() -> None:
+    with pytest.raises(CrashTestFailed, match="nowhere"):
+        await crash_everywhere("tests.crash.nowhere:worker", ORDER, engine="processes")

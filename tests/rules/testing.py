@@ -45,14 +45,6 @@ MUTATIONS = [
     ),
     Mutation(
         "SIM",
-        "a result is saved with its activation",
-        "durable/recording.py",
-        "for entry, value in (*puts, *results):",
-        "for entry, value in puts:",
-        STEP,
-    ),
-    Mutation(
-        "SIM",
         "all branches are resumed",
         "durable/recording.py",
         """        self._owed = len(items)
@@ -71,22 +63,6 @@ MUTATIONS = [
         "durable/journal.py",
         "except StoreUnavailable as error:",
         "except ZeroDivisionError as error:",
-        STEP,
-    ),
-    Mutation(
-        "SIM",
-        "a write that has landed may be repeated",
-        "adapters/memory/runs.py",
-        "if run.epoch == ticket.epoch and run.seq == ticket.seq:",
-        "if False:",
-        STEP,
-    ),
-    Mutation(
-        "SIM",
-        "a settlement whose reply was lost may be repeated",
-        "adapters/memory/jobs.py",
-        "if job and job.token == ending.token:",
-        "if False:",
         STEP,
     ),
     Mutation(

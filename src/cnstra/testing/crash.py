@@ -15,10 +15,16 @@ from cnstra.jobs.worker import Worker
 from cnstra.testing.faults import Fault
 from cnstra.testing.judgement import View
 from cnstra.testing.report import CrashReport
-from cnstra.testing.simulation.campaign import Campaign
+from cnstra.testing.processes.campaign import Processes
+from cnstra.testing.simulation.campaign import Simulation
+from cnstra.testing.tally import Tally
 
 App = Worker | Callable[[], Worker] | str
 """A worker; or, better, what makes one, called for each process; or `"module:name"` of either."""
+
+
+PATIENCE = 60.0
+"""Seconds of real time that a real process has."""
 
 
 def _as_it_is(value: Any) -> Any:
@@ -76,33 +82,29 @@ async def crash_everywhere(
         remedy = "try one schedule or more, and no fewer than 0 runs by chance"
         raise InvalidOption(option="schedules, by_chance", value=(schedules, by_chance),
                             remedy=remedy)  # fmt: skip
-    left_out = {*without} if max_attempts > 1 else {*without, Fault.RAISE}
-    campaign = Campaign(
-        _builder(app),
-        signal,
-        seed=seed,
-        schedules=schedules,
-        by_chance=by_chance,
-        without=left_out,
-        options={"max_attempts": max_attempts, "backoff": backoff},
-        within=seconds(within),
-        view=view,
-    )
+    tally = Tally(view)
+    options = {"max_attempts": max_attempts, "backoff": backoff}
+    campaign: Simulation | Processes
+    if engine == "processes":
+        campaign = Processes(app, signal, tally, options=options, patience=PATIENCE)
+    else:
+        campaign = Simulation(
+            _builder(app),
+            signal,
+            tally,
+            seed=seed,
+            schedules=schedules,
+            by_chance=by_chance,
+            without={*without} if max_attempts > 1 else {*without, Fault.RAISE},
+            options=options,
+            within=seconds(within),
+        )
     started = time.perf_counter()
     try:
         await asyncio.to_thread(campaign.run, replay)
     finally:
         campaign.is_cancelled = True
-    return CrashReport(
-        engine=engine,
-        seed=seed,
-        points=campaign.points,
-        trials=campaign.trials,
-        deaths=campaign.deaths,
-        repeats={repeat: dict(places) for repeat, places in campaign.repeats.items()},
-        findings=tuple(campaign.findings),
-        elapsed=time.perf_counter() - started,
-    )
+    return tally.report(engine, seed, time.perf_counter() - started)
 
 
 def _builder(app: App) -> Callable[[], Worker]:

@@ -8,8 +8,9 @@ from typing import Any, cast
 from cnstra.clock import Clock
 from cnstra.durable.lineage import Lineage, child, emission_key
 from cnstra.durable.recording import Recording
+from cnstra.durable.store import Saved
 from cnstra.engine.cns import CNS
-from cnstra.engine.context import Context
+from cnstra.engine.context import Context, ContextStore, Frozen
 from cnstra.engine.network import Network
 from cnstra.engine.neurons import Dendrite, Neuron
 from cnstra.engine.signals import Signal
@@ -22,6 +23,15 @@ def observed(cns: CNS, witness: Witness, clock: Clock) -> CNS:
     other.network = Network(_watched(one, witness) for one in cns.network.neurons.values())
     other.clock = clock
     return other
+
+
+def context_of(run: Any, saved: Saved | None, cns: CNS) -> dict[str, Any]:
+    """The context values of a run, or of one that was loaded with nothing left to run."""
+    if run is None and saved is not None:
+        kept = {key[2:]: data for key, data in saved.entries.items() if key.startswith("c/")}
+        values = {name: Frozen(data) for name, data in kept.items()}
+        return ContextStore(values, cns.network.context_codecs).get_all()
+    return {} if run is None else dict(run.context.get_all())
 
 
 def _watched(neuron: Neuron[Any, Any], witness: Witness) -> Neuron[Any, Any]:

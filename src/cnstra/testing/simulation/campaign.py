@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,14 +9,16 @@ from typing import Any
 
 from cnstra.errors import InvalidOption
 from cnstra.jobs.worker import Worker
-from cnstra.testing.faults import DEATHS, FAULTS, Fault
-from cnstra.testing.judgement import Repeat, View, complaints, repeats
+from cnstra.testing.faults import FAULTS, Fault
 from cnstra.testing.observation import Observation
-from cnstra.testing.report import CrashTestFailed, Finding
 from cnstra.testing.simulation.plan import ByChance, Fixed, Plan
 from cnstra.testing.simulation.trial import Trial
+from cnstra.testing.tally import Tally
 
-SEVERAL = "in runs with several faults by chance"
+ASTRAY = (
+    "the same schedule went another way, before anything struck: the flow depends on something "
+    "that is not in its payloads and context"
+)
 LOGGERS = ("asyncio", "cnstra.durable", "cnstra.engine", "cnstra.jobs")
 
 
@@ -31,7 +32,7 @@ class Case:
     place: int | None
 
 
-class Campaign:
+class Simulation:
     """Runs the cases of one flow, and keeps count.
 
     schedules: how many orders of the flow's tasks are tried at each point. by_chance: how many runs
@@ -42,6 +43,7 @@ class Campaign:
         self,
         build: Callable[[], Worker],
         signal: Any,
+        tally: Tally,
         *,
         seed: int,
         schedules: int,
@@ -49,7 +51,6 @@ class Campaign:
         without: Collection[Fault],
         options: Mapping[str, Any],
         within: float,
-        view: View,
     ) -> None:
         self._build = build
         self._signal = signal
@@ -59,12 +60,9 @@ class Campaign:
         self._without = without
         self._options = options
         self._within = within
-        self._view = view
+        self._tally = tally
         self._calm: dict[str, Observation] = {}
         self.is_cancelled = False
-        self.trials = self.points = self.deaths = 0
-        self.repeats: dict[Repeat, Counter[str]] = defaultdict(Counter)
-        self.findings: list[Finding] = []
 
     def run(self, replay: str | None) -> None:
         """All cases, or the one whose token that is. Raises `CrashTestFailed` if the flow fails
@@ -81,7 +79,7 @@ class Campaign:
         for number in range(self._schedules):
             schedule = f"{self._seed}/{number}"
             points = self._undisturbed(schedule).points
-            self.points += len(points)
+            self._tally.points += len(points)
             for place, point in enumerate(points):
                 for fault in FAULTS[point.kind]:
                     if fault not in self._without:
@@ -91,7 +89,10 @@ class Campaign:
 
     def _case(self, token: str) -> Case:
         try:
-            seed, schedule, number, *fault = token.split("/")
+            seed, schedule, *rest = token.split("/")
+            if not rest:
+                return Case(token, token, Fixed({}), None)
+            number, *fault = rest
             if schedule == "chance":
                 return Case(token, token, ByChance(token, self._without), None)
             (name,) = fault
@@ -106,33 +107,18 @@ class Campaign:
         if schedule not in self._calm:
             seen = self._calm[schedule] = self._trial(schedule, Fixed({}))
             first = next(iter(self._calm.values()))
-            wrong = list(complaints(seen, first, self._view))
-            if wrong and seen is first:
-                raise CrashTestFailed(f"Without any fault {'; '.join(wrong)}.")
-            where = "no fault, only another order of its tasks"
-            self._find(wrong, where, f"{schedule}/-1/DIE", seen)
+            if seen is first:
+                self._tally.require_well(seen)
+            self._tally.compare(seen, first, "no fault, but another order of tasks", schedule)
         return self._calm[schedule]
 
     def _try(self, case: Case) -> None:
         calm = self._undisturbed(f"{self._seed}/0" if case.place is None else case.schedule)
         seen = self._trial(case.schedule, case.plan)
-        self.trials += 1
-        self.deaths += sum(fault in DEATHS for _, fault in seen.struck)
-        where = "; ".join(f"{point}: {fault}" for point, fault in seen.struck) or "no fault"
-        wrong = list(complaints(seen, calm, self._view))
+        wrong: list[str] = []
         if case.place is not None and seen.points[: case.place] != calm.points[: case.place]:
-            wrong.append(
-                "the same schedule went another way, before anything struck: the flow depends on "
-                "something that is not in its payloads and context"
-            )
-        self._find(wrong, where, case.token, seen)
-        place = "; ".join(f"{point.place}: {fault}" for point, fault in seen.struck)
-        for repeat in repeats(seen):
-            self.repeats[repeat][SEVERAL if case.place is None else place] += 1
-
-    def _find(self, wrong: list[str], where: str, replay: str, seen: Observation) -> None:
-        trace = tuple(seen.trace)
-        self.findings += [Finding(what, where, replay, trace) for what in dict.fromkeys(wrong)]
+            wrong.append(ASTRAY)
+        self._tally.add(seen, calm, case.token, wrong)
 
     def _trial(self, schedule: str, plan: Plan) -> Observation:
         return Trial(

@@ -6,6 +6,7 @@ from contextvars import copy_context
 from typing import Any, NoReturn, Protocol
 
 from cnstra.durable.io_thread import IOThread, Mailbox
+from cnstra.durable.store import Saved
 from cnstra.jobs.worker import DEFAULT_LEASE, Worker
 from cnstra.testing.faults import Fault, Kind
 from cnstra.testing.simulation.loop import SimulatedLoop
@@ -47,7 +48,7 @@ class Chronicle(Protocol):
 class Life:
     """A process with a thread for its worker and one for its clients; the `number`-th of a trial.
 
-    run: the last run that it worked on.
+    saved, run: what it has loaded last, and the run that it made of that, once a handler started.
     """
 
     def __init__(self, chronicle: Chronicle, number: int) -> None:
@@ -56,6 +57,7 @@ class Life:
         self.clock = SimulatedClock(chronicle.world, number)
         self.lease = DEFAULT_LEASE
         self.worker: Worker | None = None
+        self.saved: Saved | None = None
         self.run: Any = None
         self.is_over = False
         self.stopping = asyncio.Event()

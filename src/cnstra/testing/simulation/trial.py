@@ -14,7 +14,7 @@ from cnstra.jobs.settlement import Completed, DeadLettered, Settlement
 from cnstra.jobs.worker import Worker
 from cnstra.testing.faults import Fault, Kind, Point
 from cnstra.testing.observation import Observation
-from cnstra.testing.observed import observed
+from cnstra.testing.observed import context_of, observed
 from cnstra.testing.report import headline
 from cnstra.testing.simulation.life import Life, SimulatedIO
 from cnstra.testing.simulation.plan import Plan
@@ -57,7 +57,6 @@ class Trial:
         self._url = f"memory://cnstra.testing {next(_numbers)}"
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lives: list[Life] = []
-        self._last_run: Any = None
         self._is_settled = False
         self.is_broken = False
 
@@ -160,8 +159,6 @@ class Trial:
         key, neuron, is_inner = activation.key, activation.neuron, activation.is_inner
         self._note(f"process {life.number} starts {neuron} {key} {payload}")
         self._story.started(life.number, key, neuron, payload, is_inner)
-        if not is_inner:
-            self._last_run = activation.run
 
     def returned(self, activation: Activation, children: Sequence[str]) -> None:
         self._story.returned(activation.key, children)
@@ -177,6 +174,7 @@ class Trial:
 
     def loaded(self, life: Life, saved: Saved) -> None:
         self._note(f"process {life.number} loads epoch {saved.epoch} seq {saved.seq}")
+        life.saved, life.run = saved, None
         self._story.loaded(life.number, saved.epoch)
 
     def committed(self, life: Life, ticket: Ticket, patch: Patch) -> None:
@@ -185,8 +183,8 @@ class Trial:
 
     def finished(self, life: Life, ticket: Ticket) -> None:
         self._note(f"finished {ticket}")
-        run = life.run or self._last_run
-        context = None if run is None else run.context.get_all()
+        assert life.worker is not None
+        context = context_of(life.run, life.saved, life.worker.cns)
         self._story.finished(life.number, ticket.epoch, context)
 
     async def settled(self, life: Life, settlement: Settlement) -> None:
