@@ -121,7 +121,54 @@ class WatchedStore:
         return getattr(self._inner, name)
 
     async def commit(self, ticket: Ticket, patch: Patch) -> None:
-        async async def work(worker: Worker, queue: Queue, victim: Victim) -> None:
+        async def work() -> None:
+            await self._inner.commit(ticket, patch)
+            self._victim.diary.note(
+                "committed", self._victim.number, ticket.epoch, [*patch.puts], [*patch.deletes]
+            )
+
+        await self._victim.strike("commit", "", work)
+
+
+class WatchedBroker:
+    """A broker whose deliveries and settlements are written down, and are points."""
+
+    def __init__(self, inner: Broker, victim: Victim) -> None:
+        self._inner = inner
+        self._victim = victim
+        self.store = WatchedStore(cast(ProgressStore, inner.store), victim)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def receive(self, limit: int, **options: Any) -> Sequence[Delivery]:
+        found = await self._inner.receive(limit, **options)
+        for one in found:
+            self._victim.loaded(cast(Saved, one.saved))
+            self._victim.passes("receive", "", Fault.DIE_AFTER)
+        return found
+
+    async def settle(
+        self,
+        delivery: Delivery,
+        settlement: Settlement,
+        ticket: Ticket | None,
+        ahead: Ahead | None = None,
+    ) -> Sequence[Delivery]:
+        del ahead
+
+        async def work() -> Sequence[Delivery]:
+            found = await self._inner.settle(delivery, settlement, ticket)
+            if isinstance(settlement, Completed) and ticket is not None:
+                self._victim.finished(ticket)
+            return found
+
+        if isinstance(settlement, Lost):
+            return await work()
+        return await self._victim.strike("settle", type(settlement).__name__, work)
+
+
+async def work(worker: Worker, queue: Queue, victim: Victim) -> None:
     """Work until the queue is empty."""
     inner = queue.broker
     queue.broker = cast(Any, WatchedBroker(inner, victim))
