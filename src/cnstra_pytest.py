@@ -63,7 +63,10 @@ def cnstra_worker(cnstra_clock: Any) -> Callable[..., Any]:
     """Makes a `WorkerHarness` of a worker of yours: `harness = cnstra_worker(app.worker)`."""
     from cnstra.testing.harness import WorkerHarness
 
-    return lambda worker, queue=None: WorkerHarness(worker, cnstra_clock, queue)
+    def make(worker: Any, queue: Any = None) -> WorkerHarness:
+        return WorkerHarness(worker, cnstra_clock, queue)
+
+    return make
 
 
 @pytest.fixture

@@ -32,7 +32,9 @@ BUGS: list[tuple[Make, str, Make]] = [
 
 
 @pytest.mark.parametrize(
-    ("wrong", "complaint", "right"), BUGS, ids=[f"{one[0].__name__}-{one[2].__name__}" for one in BUGS]
+    ("wrong", "complaint", "right"),
+    BUGS,
+    ids=[f"{one[0].__name__}-{one[2].__name__}" for one in BUGS],
 )
 async def test_a_common_bug_is_caught_and_its_remedy_passes(
     wrong: Make, complaint: str, right: Make
@@ -115,7 +117,9 @@ async def test_a_flow_that_fails_by_itself_is_no_subject() -> None:
 
         return Worker(Queue("orders", "memory://broken"), CNS([till]))
 
-    with pytest.raises(CrashTestFailed, match="Without any fault the job was dead-lettered.*no change"):
+    with pytest.raises(
+        CrashTestFailed, match=r"Without any fault the job was dead-lettered.*no change"
+    ):
         await crash_everywhere(broken, ORDER)
 
 
@@ -145,6 +149,8 @@ async def test_what_keeps_the_application_from_starting_is_raised() -> None:
 async def test_a_replay_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidOption, match="what a finding of the report says"):
         await crash_everywhere(flow, ORDER, replay="0/0/1/NOTHING")
+    with pytest.raises(InvalidOption, match="simulation"):
+        await crash_everywhere(flow, ORDER, engine="threads")  # type: ignore[arg-type]
 
 
 async def test_a_dead_process_cleans_up_unseen() -> None:
@@ -201,8 +207,8 @@ def traces_of(seed: int) -> str:
 def test_the_same_seed_gives_the_same_trace_in_any_process() -> None:
     told = {
         subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", TRACES, "7"], cwd=ROOT, text=True, capture_output=True,
-            env={**os.environ, "PYTHONHASHSEED": hash_seed}, check=True,
+            [sys.executable, "-W", "ignore", "-c", TRACES, "7"], cwd=ROOT, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True,
         ).stdout
         for hash_seed in ("1", "2")
     }  # fmt: skip
@@ -237,7 +243,7 @@ async def test_real_kills_find_a_bug_too_and_replay_it() -> None:
 
 async def test_what_other_processes_cannot_find_is_refused() -> None:
     with pytest.raises(InvalidOption, match="module:name"):
-        await crash_everywhere(lambda: flow(), ORDER, engine="processes")
+        await crash_everywhere(flow(), ORDER, engine="processes")
 
 
 async def test_an_application_that_cannot_be_imported_says_why() -> None:

@@ -148,7 +148,7 @@ async def test_what_waits_in_a_queue_is_asserted(cnstra_clock: VirtualClock) -> 
         await assert_enqueued(queue, other)
     with pytest.raises(AssertionError, match="3 jobs for order expected in queue 'orders', 2"):
         await assert_enqueued(queue, order, count=3)
-    with pytest.raises(AssertionError, match='no job for order {"id":7} expected'):
+    with pytest.raises(AssertionError, match=r'no job for order {"id":7} expected'):
         await refute_enqueued(queue, signal)
 
 

@@ -14,8 +14,8 @@ from cnstra.jobs.retry import Backoff, BackoffFunction
 from cnstra.jobs.worker import Worker
 from cnstra.testing.faults import Fault
 from cnstra.testing.judgement import View
-from cnstra.testing.report import CrashReport
 from cnstra.testing.processes.campaign import Processes
+from cnstra.testing.report import CrashReport
 from cnstra.testing.simulation.campaign import Simulation
 from cnstra.testing.tally import Tally
 
@@ -78,6 +78,9 @@ async def crash_everywhere(
     >>> report = await crash_everywhere(make_worker, order.create_signal({"id": 7}))
     >>> report.check()
     """
+    if engine not in ("simulation", "processes"):
+        remedy = 'choose "simulation" or "processes"'
+        raise InvalidOption(option="engine", value=engine, remedy=remedy)
     if schedules < 1 or by_chance < 0:
         remedy = "try one schedule or more, and no fewer than 0 runs by chance"
         raise InvalidOption(option="schedules, by_chance", value=(schedules, by_chance),

@@ -60,7 +60,8 @@ def _matches(record: JobRecord, wanted: Wanted) -> bool:
     if isinstance(wanted, Signal):
         expected = signal_in("", job_data(wanted, ""))
         return dict(signal) == dict(expected)
-    return signal["collateralName"] == (wanted if isinstance(wanted, str) else wanted.name)
+    name: str = signal["collateralName"]
+    return name == (wanted if isinstance(wanted, str) else wanted.name)
 
 
 def _told(wanted: Wanted) -> str:

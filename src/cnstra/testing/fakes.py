@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,9 +33,9 @@ def failing(
     def fail() -> None:
         raise error if isinstance(error, Exception) else error("told to fail")
 
-    async def late(result: object) -> object:
-        await result  # type: ignore[misc]
-        return fail()
+    async def late(result: Any) -> None:
+        await result
+        fail()
 
     @wraps(fn)
     def call(*args: P.args, **options: P.kwargs) -> R:
@@ -44,7 +44,7 @@ def failing(
             fail()
         result = fn(*args, **options)
         if due and hasattr(result, "__await__"):
-            return late(result)  # type: ignore[return-value]
+            return cast(R, late(result))
         if due:
             fail()
         return result

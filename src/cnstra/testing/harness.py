@@ -43,7 +43,7 @@ class WorkerHarness:
         return next(iter(ends), None)
 
     async def drain(self) -> Mapping[str, int]:
-        """Run jobs, and what they are retried for, until none is left; how many attempts ended so."""
+        """Run jobs, and their retries, until none is left; how many attempts ended how."""
         self._settled = Counter()
         await self.worker.run(until_idle=True)
         self._stops_after = 0
@@ -79,7 +79,9 @@ class _Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    async def settle(self, delivery: Delivery, settlement: Settlement, *rest: Any) -> Sequence[Delivery]:
+    async def settle(
+        self, delivery: Delivery, settlement: Settlement, *rest: Any
+    ) -> Sequence[Delivery]:
         found = await self._inner.settle(delivery, settlement, *rest)
         self._harness.settled(settlement)
         return found

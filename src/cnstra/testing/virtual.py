@@ -114,10 +114,14 @@ class VirtualClock:
         self._loop = inner
         self._now = 0.0
         inner._selector = _Jumping(inner._selector, self)
-        inner.time = lambda: began + self._now
         began = asyncio.BaseEventLoop.time(loop)
+        inner.time = lambda: began + self._now
         run = inner.run_in_executor
-        inner.run_in_executor = lambda *call: self._counted(run(*call))
+
+        def run_counted(*call: Any) -> "asyncio.Future[Any]":
+            return self._counted(run(*call))
+
+        inner.run_in_executor = run_counted
 
     def stop(self) -> None:
         """Give the loop its own time back, and drop the queues that were made."""

@@ -59,7 +59,11 @@ class Processes:
                     calm = seen
                     self._tally.require_well(calm)
                 elif outcome.strike is not None:
-                    kind, fault, number = outcome.strike.kind, outcome.strike.fault, outcome.strike.number
+                    kind, fault, number = (
+                        outcome.strike.kind,
+                        outcome.strike.fault,
+                        outcome.strike.number,
+                    )
                     self._tally.points += 1
                     self._tally.add(seen, calm, f"{kind}/{fault.name}/{number}")
 
@@ -77,7 +81,8 @@ class Processes:
                 stderr=errors,
             ) as forge,
         ):
-            assert forge.stdin is not None and forge.stdout is not None
+            assert forge.stdin is not None
+            assert forge.stdout is not None
             forge.stdin.write(msgspec.json.encode(orders))
             forge.stdin.close()
             try:
@@ -100,7 +105,7 @@ def _retold(outcome: Outcome) -> Observation:
     seen, strike = story.seen, outcome.strike
     seen.trace = [f"{name} {arguments}" for name, arguments in outcome.events]
     if strike is not None:
-        point = Point(strike.kind, outcome.point, strike.number)
+        point = Point(strike.kind, outcome.point or "", strike.number)
         seen.struck.append((point, strike.fault))
     return seen
 

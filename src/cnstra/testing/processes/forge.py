@@ -113,7 +113,8 @@ class Forge:
 async def _look(queue: Queue, diary: Diary) -> None:
     """Write down how the job ended."""
     record, store = await queue.record(JOB), queue.store
-    assert record is not None and store is not None
+    assert record is not None
+    assert store is not None
     saved = await queue.io.call(lambda: store.peek(record.run))
     result = None if record.result is None else decode_json(record.result)
     left = [] if saved is None else [*saved.entries]
@@ -128,7 +129,8 @@ def loaded(target: str) -> Worker:
     module = Path(path).stem
     if module not in sys.modules:
         spec = importlib.util.spec_from_file_location(module, path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         sys.modules[module] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[module])
     return load(f"{module}:{name}", Worker)

@@ -74,9 +74,7 @@ class Victim:
             self.diary.note("struck", what)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async def strike(
-        self, kind: Kind, what: str, work: Callable[[], Coroutine[Any, Any, T]]
-    ) -> T:
+    async def strike(self, kind: Kind, what: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """A call that is a point."""
         self.passes(kind, what, Fault.DIE_BEFORE)
         answer = await work()

@@ -1,1 +1,1 @@
-"""Worker processes, their broker and their store in one thread, under a virtual clock and a seed."""
+"""Worker processes, their broker and their store in one thread, by a seed."""

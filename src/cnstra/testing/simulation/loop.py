@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextlib import suppress
 from contextvars import Context, copy_context
 from random import Random
-from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -102,7 +102,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             if len(steps) > 1:
                 self._timeline.chance.shuffle(steps)
                 ready = [steps.pop() if one.is_step else one for one in ready]
-        asyncio._set_running_loop(self)  # pyright: ignore[reportPrivateUsage]
+        asyncio._set_running_loop(self)
         try:
             for number, one in enumerate(ready):
                 if self._closed:
@@ -112,7 +112,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     return
                 one.run()
         finally:
-            asyncio._set_running_loop(None)  # pyright: ignore[reportPrivateUsage]
+            asyncio._set_running_loop(None)
 
     def abandon(self) -> None:
         """Never take another turn, and clean up nothing: what a killed process does."""
@@ -126,7 +126,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Let the abandoned tasks go. What their `finally` blocks do is for the caller to hide."""
         for task in self.remains:
             with suppress(BaseException):
-                task.get_coro().close()  # type: ignore[union-attr]
+                task.get_coro().close()
         self.remains.clear()
 
     def push(self, callback: Callable[[], object]) -> None:
@@ -141,8 +141,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_soon(
         self,
-        callback: Callable[[Unpack[Arguments]], object],
-        *args: Unpack[Arguments],
+        callback: Callable[[*Arguments], object],
+        *args: *Arguments,
         context: Context | None = None,
     ) -> asyncio.Handle:
         handle = Ready(callback, args, self, context)
@@ -151,8 +151,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_soon_threadsafe(
         self,
-        callback: Callable[[Unpack[Arguments]], object],
-        *args: Unpack[Arguments],
+        callback: Callable[[*Arguments], object],
+        *args: *Arguments,
         context: Context | None = None,
     ) -> asyncio.Handle:
         """From another thread: it takes its time. Raises `RuntimeError` where nobody lives."""
@@ -166,8 +166,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_later(
         self,
         delay: float,
-        callback: Callable[[Unpack[Arguments]], object],
-        *args: Unpack[Arguments],
+        callback: Callable[[*Arguments], object],
+        *args: *Arguments,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at(self.time() + delay, callback, *args, context=context)
@@ -175,8 +175,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[[Unpack[Arguments]], object],
-        *args: Unpack[Arguments],
+        callback: Callable[[*Arguments], object],
+        *args: *Arguments,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         timer = Timer(when, callback, args, self, context)
@@ -189,30 +189,32 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> "asyncio.Future[Any]":
         return asyncio.Future(loop=self)
 
-    def create_task(  # type: ignore[override]
-        self, coro: Coroutine[Any, Any, T], **options: Any
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        **options: Any,
     ) -> "asyncio.Task[T]":
-        task = asyncio.Task(coro, loop=self, **options)
+        task: asyncio.Task[T] = asyncio.Task(coro, loop=self, **options)
         self._tasks.append(task)
         if len(self._tasks) > MOST_TASKS:
             self._tasks = [one for one in self._tasks if not one.done()]
         return task
 
-    def run_in_executor(  # type: ignore[override]
+    def run_in_executor(
         self,
         executor: Executor | None,
-        func: Callable[[Unpack[Arguments]], T],
-        *args: Unpack[Arguments],
+        func: Callable[[*Arguments], T],
+        *args: *Arguments,
     ) -> "asyncio.Future[T]":
         """What a thread would do, done here and now: a simulation has no other threads."""
         future: asyncio.Future[T] = self.create_future()
-        asyncio._set_running_loop(None)  # pyright: ignore[reportPrivateUsage]
+        asyncio._set_running_loop(None)
         try:
             future.set_result(copy_context().run(func, *args))
         except Exception as error:
             future.set_exception(error)
         finally:
-            asyncio._set_running_loop(self)  # pyright: ignore[reportPrivateUsage]
+            asyncio._set_running_loop(self)
         return future
 
     def add_signal_handler(  # type: ignore[override]

@@ -136,7 +136,8 @@ class Trial:
     async def _look(self, life: Life) -> None:
         async with self._queue(life) as queue:
             record = await queue.record(JOB)
-            assert record is not None and queue.store is not None
+            assert record is not None
+            assert queue.store is not None
             saved = await queue.store.peek(record.run)
             result = None if record.result is None else decode_json(record.result)
             left = () if saved is None else saved.entries
@@ -166,9 +167,7 @@ class Trial:
     def had_effect(self, life: Life, activation: Activation, name: str, key: str | None) -> None:
         number = activation.count(name)
         self._note(f"process {life.number} has effect {name} {number} of {activation.key}")
-        self._story.had_effect(
-            life.number, activation.key, activation.neuron, name, number, key
-        )
+        self._story.had_effect(life.number, activation.key, activation.neuron, name, number, key)
 
     # --- a registry
 

@@ -48,9 +48,7 @@ class Line:
         await self._travel()
         return answer
 
-    async def strike(
-        self, kind: Kind, what: str, work: Callable[[], Awaitable[T]]
-    ) -> T:
+    async def strike(self, kind: Kind, what: str, work: Callable[[], Awaitable[T]]) -> T:
         """A call that is a point."""
         self._must_live()
         fault = self._life.chronicle.passes(kind, what)

@@ -25,7 +25,7 @@ class World:
         self._turns = 0
 
     def new_loop(self) -> SimulatedLoop:
-        loop = SimulatedLoop(self)
+        loop = SimulatedLoop(self)  # type: ignore[abstract]
         self._loops.append(loop)
         return loop
 
