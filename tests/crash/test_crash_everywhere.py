@@ -100,7 +100,18 @@ def flow(durability: Any = "behind", pause: float = 1.0) -> Worker:
 
 @pytest.mark.parametrize("durability", ["exit", "behind", "step"])
 async def test_a_flow_survives_at_every_point(durability: str) -> None:
-    report = await crash_everywhere(lambda: flow(durability), ORDER, by_chance=30, max_attempts=2)
+    report = await crash_everywhere(lambda: flow(durability), ORDER, by_chance=20, max_attempts=2)
+
+    report.check()
+    assert report.trials > 60
+
+
+@pytest.mark.parametrize("durability", ["exit", "step"])
+async def test_a_flow_survives_as_a_message(durability: str) -> None:
+    """It comes twice, in any order, and its result is stored before it is acknowledged."""
+    report = await crash_everywhere(
+        lambda: flow(durability), ORDER, broker="messages", by_chance=20, max_attempts=2
+    )
 
     report.check()
     assert report.trials > 60

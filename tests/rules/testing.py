@@ -7,6 +7,8 @@ STEP = "crash/test_crash_everywhere.py::test_a_flow_survives_at_every_point[step
 UNSEEN = "crash/test_crash_everywhere.py::test_a_dead_process_cleans_up_unseen"
 SEEDS = "crash/test_crash_everywhere.py::test_the_same_seed_gives_the_same_trace_in_any_process"
 
+MESSAGE = "crash/test_crash_everywhere.py::test_a_flow_survives_as_a_message[step]"
+
 MUTATIONS = [
     Mutation(
         "SIM",
@@ -72,6 +74,23 @@ MUTATIONS = [
         "        run.entries = {}\n        run.released",
         "        run.released",
         STEP,
+    ),
+    Mutation(
+        "SIM",
+        "a finished run is not run again",
+        "durable/run.py",
+        "        if self._saved.result is not None:\n            return Finished",
+        "        if False:\n            return Finished",
+        MESSAGE,
+    ),
+    Mutation(
+        "SIM",
+        "a job is acknowledged last",
+        "jobs/attempt.py",
+        """                await run.finish(result, self._queue.keep_results)
+                return Settled(Completed(result), None)""",
+        "                return Settled(Completed(result), None)",
+        MESSAGE,
     ),
     Mutation(
         "SIM",

@@ -17,6 +17,7 @@ from cnstra.testing.judgement import View
 from cnstra.testing.processes.campaign import Processes
 from cnstra.testing.report import CrashReport
 from cnstra.testing.simulation.campaign import Simulation
+from cnstra.testing.simulation.sites import BrokerKind
 from cnstra.testing.tally import Tally
 
 App = Worker | Callable[[], Worker] | str
@@ -36,6 +37,7 @@ async def crash_everywhere(
     signal: Signal[Any] | Mapping[str, Any],
     *,
     engine: Literal["simulation", "processes"] = "simulation",
+    broker: BrokerKind = "table",
     seed: int = 0,
     schedules: int = 1,
     by_chance: int = 50,
@@ -62,7 +64,10 @@ async def crash_everywhere(
     with it all that a new process would make. "processes" starts real ones on an SQLite file, and
     kills them by SIGKILL.
 
-    engine: as said. seed: which orders of tasks and which faults by chance are tried.
+    engine: as said. broker: of the simulation. "table": a job is a row that is settled in one step with its
+        run, as on SQLite, Postgres and BullMQ. "messages": as on RabbitMQ, SQS and NATS, where a message
+        may come twice and in any order, and its result is stored before it is acknowledged.
+    seed: which orders of tasks and which faults by chance are tried.
     schedules: how many orders of concurrent tasks are tried at each point.
     by_chance: how many runs come on top, with several faults each.
     max_attempts, backoff: of the job; with more than one attempt each effect also raises once, as
@@ -101,6 +106,7 @@ async def crash_everywhere(
             without={*without} if max_attempts > 1 else {*without, Fault.RAISE},
             options=options,
             within=seconds(within),
+            broker=broker,
         )
     started = time.perf_counter()
     try:

@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-Kind = Literal["receive", "start", "effect", "commit", "finish", "settle"]
+Kind = Literal["receive", "start", "effect", "commit", "finish", "settle", "record", "message"]
 """receive: a job is leased. start: an activation starts. effect: one was recorded. commit: a
-checkpoint is written. finish: a result is stored. settle: the broker is told how the job ended."""
+checkpoint is written. finish: a result is stored. settle: the broker is told how the job ended.
+record: a broker of messages writes down what it knows of a job. message: one is sent, acknowledged, put back or buried, by a broker of messages."""
 
 
 class Fault(StrEnum):
@@ -40,6 +41,8 @@ FAULTS: dict[Kind, tuple[Fault, ...]] = {
     "commit": ON_CALLS,
     "finish": ON_CALLS,
     "settle": ON_CALLS,
+    "record": ON_CALLS,
+    "message": ON_CALLS,
 }
 
 
@@ -67,6 +70,10 @@ class Point(NamedTuple):
                 return "at a checkpoint"
             case "finish":
                 return "when the result was stored"
+            case "record":
+                return "when the job's record was written"
+            case "message":
+                return f"when a message was {self.what}"
             case "settle":
                 return f"when the job was settled as {self.what}"
 

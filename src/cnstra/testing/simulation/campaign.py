@@ -12,6 +12,7 @@ from cnstra.jobs.worker import Worker
 from cnstra.testing.faults import FAULTS, Fault
 from cnstra.testing.observation import Observation
 from cnstra.testing.simulation.plan import ByChance, Fixed, Plan
+from cnstra.testing.simulation.sites import BrokerKind
 from cnstra.testing.simulation.trial import Trial
 from cnstra.testing.tally import Tally
 
@@ -51,6 +52,7 @@ class Simulation:
         without: Collection[Fault],
         options: Mapping[str, Any],
         within: float,
+        broker: BrokerKind,
     ) -> None:
         self._build = build
         self._signal = signal
@@ -60,6 +62,7 @@ class Simulation:
         self._without = without
         self._options = options
         self._within = within
+        self._broker: BrokerKind = broker
         self._tally = tally
         self._calm: dict[str, Observation] = {}
         self.is_cancelled = False
@@ -128,6 +131,7 @@ class Simulation:
             plan=plan,
             options=self._options,
             within=self._within,
+            broker=self._broker,
         ).run()
 
 

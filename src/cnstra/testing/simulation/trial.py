@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from random import getstate, seed, setstate
-from typing import Any, cast
+from typing import Any
 
 from cnstra.durable.adapters import adapter_for
 from cnstra.durable.store import Patch, Saved, Ticket
 from cnstra.engine.payloads import decode_json
 from cnstra.jobs.queue import Queue
-from cnstra.jobs.settlement import Completed, DeadLettered, Settlement
+from cnstra.jobs.settlement import Completed, DeadLettered, Delivery, Settlement
 from cnstra.jobs.worker import Worker
 from cnstra.testing.faults import Fault, Kind, Point
 from cnstra.testing.observation import Observation
@@ -18,7 +18,8 @@ from cnstra.testing.observed import context_of, observed
 from cnstra.testing.report import headline
 from cnstra.testing.simulation.life import Life, SimulatedIO
 from cnstra.testing.simulation.plan import Plan
-from cnstra.testing.simulation.wire import SimulatedBroker
+from cnstra.testing.simulation.sites import BrokerKind, site
+from cnstra.testing.simulation.wire import Registry
 from cnstra.testing.simulation.world import World
 from cnstra.testing.story import Story
 from cnstra.testing.witness import Activation
@@ -44,6 +45,7 @@ class Trial:
         plan: Plan,
         options: Mapping[str, Any],
         within: float,
+        broker: BrokerKind = "table",
     ) -> None:
         self.world = World(schedule)
         self._story = Story()
@@ -55,9 +57,11 @@ class Trial:
         self._options = options
         self._within = within
         self._url = f"memory://cnstra.testing {next(_numbers)}"
+        self._site = site(broker, self._url, schedule)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lives: list[Life] = []
         self._is_settled = False
+        self._run: str | None = None
         self.is_broken = False
 
     def run(self) -> Observation:
@@ -66,7 +70,7 @@ class Trial:
         try:
             self._alone(self._enqueue)
             self.born(0.0)
-            self.world.run(lambda: self._is_settled or self.is_broken, self._within)
+            self.world.run(lambda: self._is_over or self.is_broken, self._within)
             self._end()
             self._alone(self._look)
         finally:
@@ -85,7 +89,7 @@ class Trial:
         self.world.call_later(delay, self._birth)
 
     def _birth(self) -> None:
-        if self._is_settled or len(self._lives) >= MOST_LIVES:
+        if self._is_over or len(self._lives) >= MOST_LIVES:
             return
         life = Life(self, len(self._lives))
         self._lives.append(life)
@@ -93,16 +97,16 @@ class Trial:
         life.live(self._work)
 
     async def _work(self, life: Life) -> None:
-        async with self._queue(life) as queue:
-            queue.broker = cast(Any, SimulatedBroker(queue.broker, life, self))
+        async with self._queue(life, self) as queue:
             worker = self._build().with_queue(queue)
             worker.cns = observed(worker.cns, life, life.clock)
             life.worker = worker
             await worker.run()
 
-    def _queue(self, life: Life) -> Queue:
+    def _queue(self, life: Life, registry: Registry | None = None) -> Queue:
         queue = Queue(QUEUE, self._url, clock=life.clock)
         queue.io = SimulatedIO(life)
+        queue.broker = self._site.broker(queue, life, registry)
         return queue
 
     def _alone(self, main: Callable[[Life], Any]) -> None:
@@ -126,6 +130,10 @@ class Trial:
         self.world.run(lambda: all(one.is_over for one in self._lives), self.world.now + 86_400)
         for life in self._lives:
             life.end()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._site.is_empty(self._is_settled)
 
     def _broken(self) -> BaseException | None:
         errors = (one.error() for one in self._lives)
@@ -170,6 +178,14 @@ class Trial:
         self._story.had_effect(life.number, activation.key, activation.neuron, name, number, key)
 
     # --- a registry
+
+    def is_of_job(self, run: str) -> bool:
+        return run == self._run
+
+    def delivered(self, life: Life, delivery: Delivery) -> None:
+        self._run = delivery.run
+        if delivery.saved is not None:
+            self.loaded(life, delivery.saved)
 
     def loaded(self, life: Life, saved: Saved) -> None:
         self._note(f"process {life.number} loads epoch {saved.epoch} seq {saved.seq}")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, NoReturn, Protocol, TypeVar, cast
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
 from cnstra.errors import BrokerUnavailable, StoreUnavailable
@@ -11,6 +11,7 @@ from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Completed, Delivery, Lost, Settlement
 from cnstra.testing.faults import Fault, Kind
 from cnstra.testing.simulation.life import Life
+from cnstra.testing.simulation.mail import Wire
 
 T = TypeVar("T")
 
@@ -23,6 +24,12 @@ URL = "simulated://"
 
 class Registry(Protocol):
     """What a trial hears of what its broker and store have done."""
+
+    def is_of_job(self, run: str) -> bool:
+        """Whether it is the job's run; else it is the record that a broker of messages keeps."""
+        ...
+
+    def delivered(self, life: Life, delivery: Delivery) -> None: ...
 
     def loaded(self, life: Life, saved: Saved) -> None: ...
 
@@ -111,36 +118,54 @@ class SimulatedStore:
     async def load(self, run: str) -> Saved:
         async def work() -> Saved:
             saved = await self._inner.load(run)
-            self._registry.loaded(self._life, saved)
+            if self._registry.is_of_job(run):
+                self._registry.loaded(self._life, saved)
             return saved
 
         return await self._line.call(work)
 
     async def commit(self, ticket: Ticket, patch: Patch) -> None:
+        is_of_job = self._registry.is_of_job(ticket.run)
+
         async def work() -> None:
             await self._inner.commit(ticket, patch)
-            self._registry.committed(self._life, ticket, patch)
+            if is_of_job:
+                self._registry.committed(self._life, ticket, patch)
 
-        await self._line.strike("commit", "", work)
+        await self._line.strike("commit" if is_of_job else "record", "", work)
 
     async def finish(self, ticket: Ticket, result: bytes, keep: float | None) -> None:
+        is_of_job = self._registry.is_of_job(ticket.run)
+
         async def work() -> None:
             await self._inner.finish(ticket, result, keep)
-            self._registry.finished(self._life, ticket)
+            if is_of_job:
+                self._registry.finished(self._life, ticket)
 
-        await self._line.strike("finish", "", work)
+        await self._line.strike("finish" if is_of_job else "record", "", work)
 
 
 class SimulatedBroker:
-    """A broker at the other end of a line."""
+    """A broker at the other end of a line.
 
-    def __init__(self, inner: Broker, life: Life, registry: Registry) -> None:
+    is_atomic: to settle is one call, and so a point; else it is several calls of a transport's.
+    """
+
+    def __init__(
+        self,
+        inner: Broker,
+        life: Life,
+        registry: Registry,
+        store: SimulatedStore,
+        *,
+        is_atomic: bool,
+    ) -> None:
         self._inner = inner
         self._life = life
         self._registry = registry
-        self._line = Line(life, lambda reason: BrokerUnavailable(url=URL, reason=reason))
-        store = cast(ProgressStore, inner.store)
-        self.store = SimulatedStore(store, life, registry)
+        self._line = _line(life)
+        self._is_atomic = is_atomic
+        self.store = store
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -158,8 +183,7 @@ class SimulatedBroker:
         asked = self._inner.receive(limit, lease=lease, wait=LONGEST_WAIT, rate=rate)
         deliveries = await unless(self._life.stopping, asked) or ()
         for one in deliveries:
-            if one.saved is not None:
-                self._registry.loaded(self._life, one.saved)
+            self._registry.delivered(self._life, one)
         return await self._line.strike("receive", "", work) if deliveries else ()
 
     async def renew(self, deliveries: Sequence[Delivery], lease: float) -> Any:
@@ -179,6 +203,20 @@ class SimulatedBroker:
             await self._registry.settled(self._life, settlement)
             return found
 
-        if isinstance(settlement, Lost):
+        if isinstance(settlement, Lost) or not self._is_atomic:
             return await self._line.call(work)
         return await self._line.strike("settle", type(settlement).__name__, work)
+
+
+def _line(life: Life) -> Line:
+    return Line(life, lambda reason: BrokerUnavailable(url=URL, reason=reason))
+
+
+def message_wire(life: Life) -> Wire:
+    """The wire of the messages of a process: each call is a point."""
+    line = _line(life)
+
+    async def carry(what: str, work: Callable[[], Awaitable[None]]) -> None:
+        await line.strike("message", what, work)
+
+    return carry
