@@ -64,9 +64,10 @@ async def crash_everywhere(
     with it all that a new process would make. "processes" starts real ones on an SQLite file, and
     kills them by SIGKILL.
 
-    engine: as said. broker: of the simulation. "table": a job is a row that is settled in one step with its
-        run, as on SQLite, Postgres and BullMQ. "messages": as on RabbitMQ, SQS and NATS, where a message
-        may come twice and in any order, and its result is stored before it is acknowledged.
+    engine: as said.
+    broker: of the simulation. "table": a job is a row that is settled in one step with its run, as
+        on SQLite, Postgres and BullMQ. "messages": as on RabbitMQ, SQS and NATS, where a message
+        may come twice and in any order, and the result is stored before it is acknowledged.
     seed: which orders of tasks and which faults by chance are tried.
     schedules: how many orders of concurrent tasks are tried at each point.
     by_chance: how many runs come on top, with several faults each.

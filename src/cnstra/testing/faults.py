@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 Kind = Literal["receive", "start", "effect", "commit", "finish", "settle", "record", "message"]
 """receive: a job is leased. start: an activation starts. effect: one was recorded. commit: a
 checkpoint is written. finish: a result is stored. settle: the broker is told how the job ended.
-record: a broker of messages writes down what it knows of a job. message: one is sent, acknowledged, put back or buried, by a broker of messages."""
+record: a broker of messages writes down what it knows of a job. message: one is sent, acknowledged,
+put back or buried, by a broker of messages."""
 
 
 class Fault(StrEnum):
