@@ -13,9 +13,14 @@ PROPERTY = "cnstra."
 
 
 def pytest_addoption(parser: Any) -> None:
-    """Let the outcomes be written down."""
-    parser.getgroup("cnstra").addoption(
+    """Let the outcomes be written down, and crashes be tried again."""
+    group = parser.getgroup("cnstra")
+    group.addoption(
         "--conformance-json", metavar="FILE", help="write cnstra's table of conformance to FILE"
+    )
+    group.addoption("--crash-seed", metavar="N", type=int, default=0, help="seed of cnstra_crashes")
+    group.addoption(
+        "--crash-replay", metavar="TOKEN", help="run but this one of what cnstra_crashes found"
     )
 
 
@@ -75,3 +80,24 @@ def cnstra_effects() -> Any:
     from cnstra.testing.recorder import EffectRecorder
 
     return EffectRecorder()
+
+
+@pytest.fixture
+def cnstra_crashes(request: Any) -> Callable[..., Any]:
+    """`await cnstra_crashes(make_worker, signal)`: `crash_everywhere`, checked.
+
+    `--crash-seed` and `--crash-replay` say which runs that are.
+    """
+    from cnstra.testing.crash import crash_everywhere
+
+    given: dict[str, Any] = {
+        "seed": request.config.getoption("--crash-seed"),
+        "replay": request.config.getoption("--crash-replay"),
+    }
+
+    async def crash(app: Any, signal: Any, **options: Any) -> Any:
+        report = await crash_everywhere(app, signal, **{**given, **options})
+        report.check()
+        return report
+
+    return crash

@@ -17,6 +17,17 @@ filterwarnings = error
 
 
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
+    assert "2 passed" in run(tmp_path)
+
+
+def test_a_crash_is_replayed_from_the_command_line(tmp_path: Path) -> None:
+    told = run(tmp_path, "test_crashes.py", "--crash-replay", "0/0/1/DIE", passes=False)
+
+    assert "assert 1 > 10" in told
+
+
+def run(tmp_path: Path, *options: str, passes: bool = True) -> str:
+    """What pytest says of the tests of the page."""
     for _, source in python_blocks(PAGE):
         first, _, _ = source.partition("\n")
         if first.startswith("# ") and first.endswith(".py"):
@@ -24,9 +35,9 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
 
     (tmp_path / "pytest.ini").write_text(SETTINGS)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shop.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
         cwd=tmp_path, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    assert done.returncode == (0 if passes else 1), done.stdout + done.stderr
+    return done.stdout
