@@ -1,4 +1,7 @@
-"""`crash_everywhere` sees what is wrong with a flow, and passes one that is right."""
+"""`crash_everywhere` sees what is wrong with a flow, and passes one that is right.
+
+`CRASH=full` runs as many cases by chance as it is meant: 2,000 a flow.
+"""
 
 import asyncio
 import hashlib
@@ -20,6 +23,7 @@ from tests.crash import bugs
 from tests.crash.bugs import ORDER, Make, effects
 
 ROOT = Path(__file__).parents[2]
+BY_CHANCE = 2000 if os.environ.get("CRASH") == "full" else 20
 
 BUGS: list[tuple[Make, str, Make]] = [
     (bugs.fresh_key, "had under several keys", bugs.stable_key),
@@ -98,19 +102,23 @@ def flow(durability: Any = "behind", pause: float = 1.0) -> Worker:
     return Worker(queue, CNS([split, price, sum_up]), results=[done], durability=durability)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("durability", ["exit", "behind", "step"])
 async def test_a_flow_survives_at_every_point(durability: str) -> None:
-    report = await crash_everywhere(lambda: flow(durability), ORDER, by_chance=20, max_attempts=2)
+    report = await crash_everywhere(
+        lambda: flow(durability), ORDER, by_chance=BY_CHANCE, max_attempts=2
+    )
 
     report.check()
     assert report.trials > 60
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("durability", ["exit", "step"])
 async def test_a_flow_survives_as_a_message(durability: str) -> None:
     """It comes twice, in any order, and its result is stored before it is acknowledged."""
     report = await crash_everywhere(
-        lambda: flow(durability), ORDER, broker="messages", by_chance=20, max_attempts=2
+        lambda: flow(durability), ORDER, broker="messages", by_chance=BY_CHANCE, max_attempts=2
     )
 
     report.check()
