@@ -90,9 +90,10 @@ class Processes:
                     if self.is_cancelled:
                         return
                     yield msgspec.json.decode(line, type=Outcome)
+                status = forge.wait()
             finally:
                 forge.kill()
-            if forge.wait() > 0:
+            if status:
                 errors.seek(0)
                 said = errors.read().decode(errors="replace")[-MOST_OF_AN_ERROR:]
                 raise CrashTestFailed(f"The worker of {self._target} cannot be made:\n{said}")
