@@ -105,8 +105,8 @@ def _retold(outcome: Outcome) -> Observation:
         getattr(story, name)(*arguments)
     seen, strike = story.seen, outcome.strike
     seen.trace = [f"{name} {arguments}" for name, arguments in outcome.events]
-    if strike is not None:
-        point = Point(strike.kind, outcome.point or "", strike.number)
+    if strike is not None and outcome.point is not None:
+        point = Point(strike.kind, outcome.point, strike.number)
         seen.struck.append((point, strike.fault))
     return seen
 
