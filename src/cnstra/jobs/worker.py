@@ -1,6 +1,7 @@
 """Takes jobs from a queue and runs them, until it is told to stop."""
 
 import asyncio
+import copy
 import logging
 import signal
 import threading
@@ -96,6 +97,17 @@ class Worker:
         for receiver in self.cns.network.receivers.values():
             if receiver.max_duration is None or receiver.max_duration >= limit:
                 raise UnboundedHandler(neuron=receiver.neuron_name, limit=limit)
+
+    def with_queue(self, queue: Queue) -> "Worker":
+        """The same worker, not running, on another queue: for a test.
+
+        >>> app.worker.with_queue(Queue("orders", "memory://test"))
+        """
+        other = copy.copy(self)
+        other.queue = queue
+        other._consumer = self._consumer.with_queue(queue)
+        other._tasks = {}
+        return other
 
     async def run(self, *, until_idle: bool = False, signals: bool = True) -> None:
         """Work until SIGTERM or SIGINT, then drain.
