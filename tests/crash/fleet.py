@@ -27,7 +27,7 @@ from cnstra import Job, Queue
 from cnstra.errors import BrokerUnavailable, StoreUnavailable
 from cnstra.jobs.retry import fixed
 from cnstra.testing.effects import Effects
-from cnstra.testing.flow import STEPS, job
+from cnstra.testing.flow import STEPS, entry
 from tests.crash.grounds import GROUNDS, Ground
 from tests.crash.marks import Marks
 from tests.crash.members import Member, Orders
@@ -214,8 +214,13 @@ class Campaign:
         """Enqueue jobs, stubbornly; their ids keep each from being two."""
         first = len(self._added)
         for number in range(first, first + count):
-            mishaps: dict[str, Any] = {"middle": {"fail": True}} if not number % FAILS_EACH else {}
-            signal = job(str(number), takes=self._schedule.next_pace(), **mishaps)
+            signal = entry.create_signal(
+                {
+                    "job": str(number),
+                    "mishaps": {} if number % FAILS_EACH else {"middle": {"fail": True}},
+                    "takes": self._schedule.next_pace(),
+                }
+            )
             while True:
                 with suppress(BrokerUnavailable, StoreUnavailable):
                     self._added.append(

@@ -56,7 +56,7 @@ class WorkerProcess:
     """A worker in a process of its own, which ends by SIGKILL."""
 
     def __init__(self, orders: Orders) -> None:
-        self._words = tempfile.TemporaryFile()
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process is
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cnstra.testing.worker", json.dumps(orders)],
             stdout=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What a seed decides of a fleet's life: who is killed, when, and after which kill the server is."""
+"""What a seed decides of a fleet: who is killed when, and upon which kills the server is harmed."""
 
 import random
 from collections.abc import Iterator

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.fleet import LEASE, WORKERS, Report, run_fleet
+from tests.crash.fleet import WORKERS, run_fleet
 from tests.crash.grounds import GROUNDS
 from tests.crash.schedule import Schedule
 

@@ -54,11 +54,9 @@ done = collateral("done", Work)
 result = collateral("result", Work)
 
 
-def job(name: str, ballast: str = "", takes: float = 0.0, **mishaps: Mishap) -> Signal[Work]:
+def job(name: str, ballast: str = "", **mishaps: Mishap) -> Signal[Work]:
     """The signal that begins a job."""
-    return entry.create_signal(
-        {"job": name, "mishaps": mishaps, "ballast": ballast, "takes": takes}
-    )
+    return entry.create_signal({"job": name, "mishaps": mishaps, "ballast": ballast})
 
 
 def graph(effects: Effects, *, middle: Mapping[str, Any] | None = None) -> CNS:
