@@ -202,6 +202,19 @@ async def test_a_lease_that_runs_out_gives_the_message_to_others(transport: Any)
     assert (sizes["active"], sizes["dead"]) == (1, 0)
 
 
+async def test_a_lease_counts_from_before_its_answer(opened: Opener, sqs_server: SQSServer) -> None:
+    """Or one whose answer is slow would seem ours when another may have it."""
+    async with Proxy(sqs_server.port) as proxy:
+        transport = await opened(port=proxy.port)
+        await transport.send([letter(1)])
+        proxy.lag = 1.5
+
+        (taken,) = await take(transport, lease=1)
+
+        proxy.lag = 0
+        assert await transport.keep([taken], LEASE) == [False]
+
+
 async def test_a_lease_is_kept(transport: Any) -> None:
     await transport.send([letter(1)])
     (taken,) = await take(transport, lease=1)

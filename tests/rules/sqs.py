@@ -57,6 +57,14 @@ MUTATIONS = (
     ),
     Mutation(
         "SQS",
+        "a lease counts from before its answer",
+        HERE + "receiver.py",
+        "since = self._clock.monotonic() if wait else asked_at",
+        "since = self._clock.monotonic()",
+        OURS + "test_a_lease_counts_from_before_its_answer",
+    ),
+    Mutation(
+        "SQS",
         "messages of one group are not taken together",
         HERE + "receiver.py",
         "return 1 if self._place.is_fifo else LARGEST",
