@@ -55,7 +55,7 @@ class RabbitRig:
     async def send_foreign(self, body: bytes) -> None:
         connection = await aio_pika.connect(URL)
         async with connection:
-            channel = await connection.channel()
+            channel = await connection.channel(publisher_confirms=False)  # or it would be named
             await channel.default_exchange.publish(aio_pika.Message(body), self.queue)
 
 
