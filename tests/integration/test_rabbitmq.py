@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from cnstra.adapters.rabbitmq.names import TIERS, Names
 from cnstra.adapters.rabbitmq.transport import RabbitTransport
 from cnstra.errors import BrokerRefused, BrokerUnavailable, InvalidOption, QueueMismatch
 from cnstra.jobs.transport import Outgoing
+from tests import bare_amqp
 from tests.integration.test_transports import bodies, dead, send, take, take_all, take_one
 from tests.proxy import Proxy
 from tests.rabbitmq_server import NAMES_LAG, RabbitServer
@@ -254,9 +256,10 @@ async def test_a_message_that_is_given_an_id_keeps_its_age(
     server: RabbitServer, make: Maker, name: str
 ) -> None:
     transport = await make()
-    await publish(server, name, aio_pika.Message(b"old", timestamp=1_000_000))
+    bare_amqp.publish(server.port, name, b"old", datetime.fromtimestamp(1_000_000, UTC))
 
-    assert (await take_one(transport)).sent_at == 1_000_000
+    (named,) = await take_all(transport, 1)
+    assert named.sent_at == 1_000_000
 
 
 async def test_a_message_that_cannot_be_given_an_id_goes_back(
@@ -265,11 +268,11 @@ async def test_a_message_that_cannot_be_given_an_id_goes_back(
     async with Proxy(server.port) as proxy:
         transport = await make(f"amqp://guest:guest@127.0.0.1:{proxy.port}")
         proxy.refuse = b"nameless"
-        await publish(server, name, aio_pika.Message(b"nameless"))
+        bare_amqp.publish(server.port, name, b"nameless")
         with pytest.raises(BrokerUnavailable):
             await take(transport)
 
-        assert (await take_one(await make())).body == b"nameless"
+        assert bodies(await take_all(await make(), 1)) == [b"nameless"]
 
 
 async def test_two_may_look_through_the_dead_letters_at_once(make: Maker) -> None:
@@ -281,13 +284,6 @@ async def test_two_may_look_through_the_dead_letters_at_once(make: Maker) -> Non
     seen = await asyncio.gather(dead(transport), dead(transport))
 
     assert [sorted(each) for each in seen] == [[b"1", b"2"], [b"1", b"2"]]
-
-
-async def publish(server: RabbitServer, queue: str, message: aio_pika.Message) -> None:
-    """As any program would. (With confirms this client would name it.)"""
-    async with await aio_pika.connect(server.url) as connection:
-        channel = await connection.channel(publisher_confirms=False)
-        await channel.default_exchange.publish(message, queue)
 
 
 # --- what it does in time
