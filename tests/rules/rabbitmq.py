@@ -226,7 +226,7 @@ MUTATIONS = (
         HERE + "wire.py",
         "is_long = len(message_id.encode()) > LONGEST_ID",
         "is_long = False",
-        ALL.format("test_any_text_is_an_id"),
+        "integration/test_transports.py::test_any_text_is_an_id",
     ),
     Mutation(
         "AMQP",
