@@ -233,6 +233,18 @@ async def test_what_is_due_while_its_queue_is_gone_is_not_dropped(
     assert (await take_one(again)).body == b"1"
 
 
+async def test_a_queue_that_is_full_by_a_policy_says_so(
+    server: RabbitServer, make: Maker, name: str
+) -> None:
+    transport = await make()
+    policy = ("set_policy", name, f"^{name}$", '{"max-length": 1}', "--apply-to", "queues")
+    await asyncio.to_thread(server.control, *policy)
+
+    with pytest.raises(BrokerUnavailable):
+        for number in range(20):  # RabbitMQ lets a few more in
+            await send(transport, b"%d" % number)
+
+
 # --- messages, as others see and send them
 
 
