@@ -241,8 +241,7 @@ async def test_a_queue_that_is_full_by_a_policy_says_so(
     await asyncio.to_thread(server.control, *policy)
 
     with pytest.raises(BrokerUnavailable):
-        for number in range(20):  # RabbitMQ lets a few more in
-            await send(transport, b"%d" % number)
+        await send(transport, *(b"%d" % number for number in range(20)))  # it lets a few more in
 
 
 # --- messages, as others see and send them
