@@ -5,13 +5,16 @@ the schedule.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tests.crash.fleet import WORKERS, run_fleet
+from cnstra.testing.effects import Effects, What
+from tests.crash.fleet import WORKERS, repeats_in, run_fleet
 from tests.crash.grounds import GROUNDS
+from tests.crash.marks import Marks
 from tests.crash.schedule import Schedule
 
 JOBS, KILLS, FAULTS = (1000, 100, 5) if os.environ.get("CRASH") == "full" else (24, 4, 2)
@@ -43,3 +46,47 @@ def test_a_seed_decides_who_dies_and_when() -> None:
 
     assert plan(1) == plan(1)
     assert plan(1) != plan(2)
+
+
+@pytest.fixture
+def effects(tmp_path: Path) -> Iterator[Effects]:
+    effects = Effects(tmp_path / "effects", pid=7)
+    yield effects
+    effects.close()
+
+
+def note(effects: Effects, *lines: str) -> None:
+    for line in lines:
+        what, step = line.split()
+        effects.write(cast(What, what), "job", step, attempt=1, key="", seen=None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_inside"),
+    [
+        (["start first"], True),
+        (["start first", "end first"], False),
+        (["start first", "leave first"], False),
+        (["start first", "end first", "start middle"], True),
+        (["start first", "start first", "leave first"], True),
+    ],
+)
+def test_a_kill_counts_inside_of_a_step(
+    effects: Effects, lines: list[str], is_inside: bool
+) -> None:
+    marks = Marks(effects.path)
+
+    note(effects, *lines)
+
+    assert (marks.is_inside(7), marks.is_inside(8)) == (is_inside, False)
+    assert marks.begun_by(7) == sum(line.startswith("start") for line in lines)
+    marks.close()
+
+
+def test_a_step_that_runs_after_a_later_one_is_a_repeat(effects: Effects) -> None:
+    note(effects, "start first", "start first", "start middle", "start middle", "start last")
+    assert repeats_in(effects) == []
+
+    note(effects, "start middle")
+
+    assert [one.step for one in repeats_in(effects)] == ["middle"]
