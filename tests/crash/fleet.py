@@ -37,15 +37,13 @@ GLANCE = 0.005
 LOOK = 0.05
 WORKERS = 3
 CONCURRENCY = 4
-LEASE = 3.0
 PACE = 0.12
 """Seconds of a step, on average: so that the kills are over when the jobs are."""
 FAILS_EACH = 7
 """One job in so many fails once on its way."""
 NO_SERVER = BrokerUnavailable.__name__
 OPTIONS = {
-    "concurrency": CONCURRENCY, "durability": "step", "lease": LEASE, "grace": 0.0,
-    "crash_limit": None,
+    "concurrency": CONCURRENCY, "durability": "step", "grace": 0.0, "crash_limit": None,
 }  # fmt: skip
 
 
@@ -188,7 +186,8 @@ class Campaign:
     def _orders(self) -> Orders:
         return {
             "queue": self._name, "url": self._ground.url, "store": self._ground.store,
-            "effects": str(self._effects.path), "die": None, "options": OPTIONS,
+            "effects": str(self._effects.path), "die": None,
+            "options": {**OPTIONS, "lease": self._ground.lease},
         }  # fmt: skip
 
     async def _harm(self, fleet: Fleet, kills: int) -> None:

@@ -23,17 +23,20 @@ from tests.sqs_server import CREDENTIALS, SQSServer, url_at
 LOCKED = 1.5
 """Seconds for which somebody else holds the write lock of a SQLite file."""
 
+MOTO_LEASE = 10.0
+"""Seconds: moto's answers are slow on a busy machine."""
+
 
 @dataclass(frozen=True)
 class Ground:
     """harm: does one fault to the server, and returns when it is over; `None`: there is no server.
-    member: makes a worker.
+    lease: seconds that jobs are leased for. member: makes a worker.
     """
 
     url: str
     store: str | None = None
     harm: Callable[[], Awaitable[None]] | None = None
-    fault: str = "none"
+    lease: float = 3.0
     member: Callable[[Orders], Member] = WorkerProcess
 
 
@@ -56,14 +59,14 @@ async def sqlite(folder: Path) -> AsyncGenerator[Ground, None]:
     async def lock() -> None:
         await asyncio.to_thread(hold)
 
-    yield Ground(f"sqlite:///{file}", harm=lock, fault="write lock held")
+    yield Ground(f"sqlite:///{file}", harm=lock)
 
 
 @asynccontextmanager
 async def bullmq(folder: Path) -> AsyncGenerator[Ground, None]:
     server = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
     async with _running(server) as restart:
-        yield Ground(server.url, harm=restart, fault="kill")
+        yield Ground(server.url, harm=restart)
 
 
 @asynccontextmanager
@@ -71,14 +74,14 @@ async def postgres(folder: Path) -> AsyncGenerator[Ground, None]:
     del folder
     server = PostgresServer(fsync="on")
     async with _running(server) as restart:
-        yield Ground(server.url, harm=restart, fault="kill")
+        yield Ground(server.url, harm=restart)
 
 
 @asynccontextmanager
 async def nats(folder: Path) -> AsyncGenerator[Ground, None]:
     server = NatsServer(folder)
     async with _running(server) as restart:
-        yield Ground(server.url, harm=restart, fault="kill")
+        yield Ground(server.url, harm=restart)
 
 
 @asynccontextmanager
@@ -91,7 +94,7 @@ async def rabbitmq(folder: Path) -> AsyncGenerator[Ground, None]:
             await restart()
 
         store = f"sqlite:///{folder}/runs.db"
-        yield Ground(server.url, store, harm=restart_later, fault="kill")
+        yield Ground(server.url, store, harm=restart_later)
 
 
 @asynccontextmanager
@@ -146,4 +149,4 @@ async def _moto(folder: Path, kind: str) -> AsyncGenerator[Ground, None]:
             proxy.cut()
 
         store = f"sqlite:///{folder}/progress.db?synchronous=normal"
-        yield Ground(url_at(proxy.port, kind), store, harm=cut, fault="connections cut")
+        yield Ground(url_at(proxy.port, kind), store, harm=cut, lease=MOTO_LEASE)
