@@ -13,14 +13,16 @@ from pamqp.body import ContentBody
 PLAIN = "\0guest\0guest"
 
 
-def publish(port: int, queue: str, body: bytes, timestamp: datetime | None = None) -> None:
-    """Put a message without properties into a queue of the vhost `/`."""
+def publish(
+    port: int, queue: str, body: bytes, timestamp: datetime | None = None, *, vhost: str = "/"
+) -> None:
+    """Put a message without other properties into a queue."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as server:
         server.sendall(header.ProtocolHeader(0, 9, 1).marshal())
         _await(server, commands.Connection.Start)
         _send(server, 0, commands.Connection.StartOk({}, "PLAIN", PLAIN, "en_US"))
         _await(server, commands.Connection.Tune)
-        _send(server, 0, commands.Connection.TuneOk(1, 131072, 0), commands.Connection.Open("/"))
+        _send(server, 0, commands.Connection.TuneOk(1, 131072, 0), commands.Connection.Open(vhost))
         _await(server, commands.Connection.OpenOk)
         _send(server, 1, commands.Channel.Open())
         _await(server, commands.Channel.OpenOk)

@@ -233,7 +233,7 @@ class Campaign:
 
 async def run_fleet(
     broker: str, folder: Path, *, jobs: int, kills: int, faults: int, seed: int,
-    patience: float = 900.0,
+    patience: float = 1700.0,
 ) -> Report:  # fmt: skip
     """Have the jobs done while workers are killed and the server is harmed, each so many times."""
     schedule = Schedule(seed, WORKERS, kills, faults, PACE)

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aio_pika
@@ -274,16 +275,19 @@ async def test_a_message_that_is_given_an_id_keeps_its_age(
 
 
 async def test_a_message_that_cannot_be_given_an_id_goes_back(
-    server: RabbitServer, make: Maker, name: str
+    rabbitmq_url: str, make: Maker, name: str
 ) -> None:
-    async with Proxy(server.port) as proxy:
-        transport = await make(f"amqp://guest:guest@127.0.0.1:{proxy.port}")
+    """At once: this node has no short `consumer_timeout` that would see to it."""
+    place = urlsplit(rabbitmq_url)
+    vhost = place.path[1:]
+    async with Proxy(place.port or 0) as proxy:
+        transport = await make(f"amqp://guest:guest@127.0.0.1:{proxy.port}/{vhost}")
         proxy.refuse = b"nameless"
-        bare_amqp.publish(server.port, name, b"nameless")
+        bare_amqp.publish(place.port or 0, name, b"nameless", vhost=vhost)
         with pytest.raises(BrokerUnavailable):
             await take(transport)
 
-        assert bodies(await take_all(await make(), 1)) == [b"nameless"]
+        assert bodies(await take_all(await make(rabbitmq_url), 1)) == [b"nameless"]
 
 
 async def test_two_may_look_through_the_dead_letters_at_once(make: Maker) -> None:
@@ -329,6 +333,21 @@ async def test_a_message_is_ours_only_if_the_server_says_so(
         await asyncio.to_thread(server.cut)
 
         assert list(await transport.keep([message], 30)) == [False]
+
+
+async def test_who_is_done_twice_does_not_acknowledge_the_next(make: Maker) -> None:
+    """The second message lies in the slot that held the first."""
+    transport = await make()
+    await send(transport, b"1")
+    first = await take_one(transport)
+    await transport.done(first)
+    await send(transport, b"2")
+    await take_one(transport)
+
+    await transport.done(first)
+
+    await transport.close()
+    assert (await take_one(await make())).body == b"2"
 
 
 async def test_what_nobody_takes_goes_back(make: Maker) -> None:

@@ -88,7 +88,7 @@ MUTATIONS = (
         HERE + "transport.py",
         "return self.slot.is_open and self.slot.message is self.message",
         "return self.slot.is_open",
-        ALL.format("test_what_is_done_is_not_ours_any_more"),
+        OURS + "test_who_is_done_twice_does_not_acknowledge_the_next",
     ),
     Mutation(
         "AMQP",
@@ -161,32 +161,11 @@ MUTATIONS = (
     ),
     Mutation(
         "AMQP",
-        "the next who looks finds the dead letters there",
-        HERE + "sifting.py",
-        """                await _give_back(channel, name, kept)
-            await""",
-        """                pass
-            await""",
-        ALL.format("test_dead_letters_are_sifted_oldest_first_and_stay"),
-    ),
-    Mutation(
-        "AMQP",
         "what nobody takes goes back",
         HERE + "taking.py",
         "self._returning = loop.call_later(UNTAKEN, self._return_untaken)",
         "pass",
         OURS + "test_what_nobody_takes_goes_back",
-    ),
-    Mutation(
-        "AMQP",
-        "a taker goes on after its slots are lost",
-        HERE + "taking.py",
-        """            self._filled.remove(slot)
-        self._news.set()
-""",
-        """            self._filled.remove(slot)
-""",
-        ALL.format("test_a_taker_that_waits_goes_on_after_a_cut"),
     ),
     Mutation(
         "AMQP",
