@@ -53,7 +53,7 @@ bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks
 
 crash: setup services  ## run the tests that kill workers, then kill one 200 times
-	@CRASH=full $(BIN)/python -m pytest -n $(WORKERS) tests/crash
+	@CRASH=full CRASH_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
 
 rules: setup  ## take out the line that keeps each rule; see its test turn red

@@ -202,6 +202,17 @@ def test_a_stranger_puts_jobs_into_a_queue_on_nats(nats_server: NatsServer, tmp_
     ]
 
 
+def test_a_stranger_puts_jobs_into_a_queue_on_rabbitmq(rabbitmq_url: str, tmp_path: Path) -> None:
+    *lines, first, second = run("rabbitmq_from_outside", rabbitmq_url, cwd=tmp_path)
+
+    assert lines == [
+        "importing user 42",
+        "left in the queue: {'waiting': 0, 'delayed': 0, 'dead': 2}",
+    ]
+    assert "LookupError: there is no such user" in first
+    assert "UndecodableJob" in second
+
+
 async def test_the_seeds_first_listing_has_no_neurons_and_its_job_completes() -> None:
     mine = collateral("mine", int)
 

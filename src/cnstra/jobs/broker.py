@@ -68,7 +68,8 @@ class Capabilities:
 class NewJob:
     """A job to be enqueued.
 
-    `data` is its wire form; `run_at` is in seconds since the epoch, or `None`.
+    `data` is its wire form; `run_at` is in seconds since the epoch, or `None`. delay: where that is
+    so many seconds from now: a broker with a clock of its own counts them by it.
     """
 
     id: str
@@ -77,6 +78,7 @@ class NewJob:
     max_attempts: int = 1
     backoff: Mapping[str, Any] | None = None
     run_at: float | None = None
+    delay: float | None = None
     priority: int = 0
     ordering_key: str | None = None
 

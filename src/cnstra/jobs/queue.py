@@ -266,6 +266,7 @@ class Queue:
             "max_attempts": max_attempts,
             "backoff": None if pause is None else pause.to_wire(),
             "run_at": self._due(delay, run_at),
+            "delay": None if delay is None else seconds(delay),
             "priority": priority,
             "ordering_key": ordering_key,
         }
