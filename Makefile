@@ -9,7 +9,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help setup demo services test lint format bench rivals crash rules clean
+.PHONY: help setup demo services test lint format docs bench rivals crash rules clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -48,6 +48,11 @@ lint: setup  ## check style and types
 format: setup  ## put the code in shape
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+docs: setup  ## build the documentation into build/site
+	@$(BIN)/python -m website.llms
+	@$(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'build/site/index.html is the documentation'
 
 bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks

@@ -49,10 +49,10 @@ class Queue:
     methods may be awaited on any event loop: the broker's client lives on a thread of its own.
 
     url: `sqlite:///file.db` (relative), `sqlite:////absolute/file.db`, `memory://name`, or that of
-        another
-        adapter.
+        another adapter.
     store: where progress is kept, on a broker that brings no store: a URL, a store, or
-    `CNSTRA_STORE`. keep_results: seconds, or a `timedelta`, for which completed jobs are kept.
+        `CNSTRA_STORE`.
+    keep_results: seconds, or a `timedelta`, for which completed jobs are kept.
 
     >>> async with Queue("workflows", "sqlite:///workflows.db") as queue:
     ...     job = await queue.enqueue(request.create_signal({"id": 100}), max_attempts=5)

@@ -1,0 +1,62 @@
+"""A page of reference for each public module, made from its `__all__` and its docstrings."""
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+MODULES = (
+    "cnstra",
+    "cnstra.errors",
+    "cnstra.oimdb",
+    "cnstra.testing",
+    "cnstra.testing.conformance",
+)
+FLOORS = {
+    "cnstra.engine": "Graphs and their runs",
+    "cnstra.durable": "Runs that outlive their process",
+    "cnstra.jobs": "Jobs",
+    "cnstra.errors": "Errors",
+    "cnstra.clock": "Time",
+}
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add the pages."""
+    for name in MODULES:
+        text = page(importlib.import_module(name))
+        files.append(File.generated(config, f"reference/{name}.md", content=text))
+    return files
+
+
+def page(module: ModuleType) -> str:
+    """The module's names, each on the floor of the house that it comes from."""
+    lines = [f"# {module.__name__}", inspect.getdoc(module) or ""]
+    told = ""
+    for floor, name in sorted(floors(module), key=lambda pair: [*FLOORS, ""].index(pair[0])):
+        if floor != told and module.__name__ == "cnstra":
+            lines.append(f"## {FLOORS[floor]}")
+        told = floor
+        lines.append(f"::: {module.__name__}.{name}")
+    return "\n\n".join(lines) + "\n"
+
+
+def floors(module: ModuleType) -> Iterator[tuple[str, str]]:
+    for name in public_names(module):
+        home = getattr(module, name).__module__
+        yield next((floor for floor in FLOORS if home.startswith(floor)), ""), name
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """What the module gives to everybody."""
+    listed: list[str] | None = getattr(module, "__all__", None)
+    if listed is not None:
+        return sorted(listed, key=str.lower)
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    ]
