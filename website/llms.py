@@ -11,6 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from website.repository import ROOT
 
 LIST = ROOT / "docs" / "llms.txt"
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 SENTENCE = re.compile(r"(.+?[.?!])(?:\s|$)", re.DOTALL)
 
 
@@ -56,8 +57,8 @@ def heading(page: str) -> str:
 
 def gist(page: str) -> str:
     """The first sentence of a page, without its links."""
-    paragraphs = text_of(page).split("\n\n")[1:]
-    prose = next(one for one in paragraphs if one[0] not in "#`!|-")
+    paragraphs = FENCED.sub("", text_of(page)).split("\n\n")[1:]
+    prose = next(one for one in map(str.strip, paragraphs) if one and one[0] not in "#!|-")
     sentence = SENTENCE.match(prose)
     told = " ".join((sentence[1] if sentence else prose).split())
     return re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", told)

@@ -37,7 +37,7 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
+class SystemClock(Clock):
     """The machine's own time and chance."""
 
     def time(self) -> float:

@@ -69,6 +69,7 @@ class VirtualClock:
         return 0.5
 
     def new_id(self) -> str:
+        """The next of `id-1`, `id-2` and so on."""
         return f"id-{next(self._ids)}"
 
     # --- what lives by it

@@ -1,0 +1,73 @@
+"""The pages make a site: complete, without a warning, and without a word to anybody's server."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mkdocs.config import load_config
+
+from tests.acceptance.test_docs import ROOT
+from website.docstrings import as_markdown
+from website.llms import LIST, leaves, listed
+from website.repository import relinked
+
+LOADED = re.compile(
+    r"<(?:script|link|img|iframe|source|object)\b[^>]*?(?:src|href)=\"?(https?:[^\"> ]+)"
+)
+
+
+def test_the_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
+        cwd=ROOT, capture_output=True, text=True, timeout=100,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+    )  # fmt: skip
+
+    assert built.returncode == 0, built.stderr
+    pages = {page: page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    assert {
+        str(page): LOADED.findall(text) for page, text in pages.items() if LOADED.findall(text)
+    } == {}
+    assert '<svg xmlns="http://www.w3.org/2000/svg"' in pages[site / "concepts.html"]
+    assert 'id="cnstra.Queue.enqueue"' in pages[site / "reference" / "cnstra.html"]
+    assert (site / "llms-full.txt").read_text(encoding="utf-8").count("# Glossary") == 1
+
+
+def test_every_page_has_its_place_in_the_navigation() -> None:
+    told = set(leaves(load_config(str(ROOT / "mkdocs.yml")).nav))
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+
+    assert pages - told == set(), "give it a place under nav: in mkdocs.yml"
+
+
+def test_the_list_for_machines_is_that_of_the_navigation() -> None:
+    now = listed(load_config(str(ROOT / "mkdocs.yml")))
+
+    assert LIST.read_text(encoding="utf-8") == now, "python -m website.llms writes it anew"
+
+
+@pytest.mark.parametrize(
+    ("link", "path", "leads"),
+    [
+        ("docs/sqlite.md#the-url", "README.md", "sqlite.md#the-url"),
+        ("examples/basic_worker.py", "README.md", "source/examples/basic_worker.py.md"),
+        ("../README.md", "docs/sqlite.md", "index.md"),
+        ("../tests/rules", "docs/evidence.md", "source/tests/rules.md"),
+        ("docs/sqlite.md", "CONTRIBUTING.md", "../sqlite.md"),
+        ("https://example.org", "README.md", "https://example.org"),
+    ],
+)
+def test_a_link_of_the_repository_leads_to_a_page(link: str, path: str, leads: str) -> None:
+    assert relinked(f"[it]({link})", path) == f"[it]({leads})"
+
+
+def test_a_docstring_becomes_what_it_means() -> None:
+    told = as_markdown("Waits.\n\ntimeout: seconds,\n    or none.\nname: of it.\n\n>>> wait(1)\n1")
+
+    assert told == (
+        "Waits.\n\n- `timeout`: seconds, or none.\n- `name`: of it.\n\n```python\nwait(1)\n```\n1"
+    )
