@@ -127,7 +127,7 @@ async def _to_its_end(work: Coroutine[Any, Any, object]) -> None:
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({task})
+        await asyncio.gather(task, return_exceptions=True)
         raise
 
 
