@@ -167,5 +167,3 @@ def new_books(kind: str, folder: Path, schema: str | None) -> Generator[Books, N
     server, name = schema_of(schema)
     call(server, f"CREATE SCHEMA {name}")
     yield Books(kind, folder, schema)
-
-

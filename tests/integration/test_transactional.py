@@ -26,12 +26,20 @@ Ctx = Context[Any]
 Tx = Transaction[Any]
 
 
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(params=["sqlite", "psycopg-async", "engine"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
     schema = None
-    if request.param not in ON_SQLITE:
+    if kind not in ON_SQLITE:
         schema = request.getfixturevalue("postgres_schema")
-    with new_books(request.param, tmp_path, schema) as found:
+    with new_books(kind, tmp_path, schema) as found:
         yield found
 
 
@@ -55,6 +63,7 @@ def error_of(caught: Any) -> BaseException:
     return found
 
 
+@every_kind
 async def test_an_attempt_that_finds_it_done_emits_what_it_emitted(place: Books) -> None:
     async with place.open() as ledger:
         cns = place.cns(ledger)
@@ -66,6 +75,7 @@ async def test_an_attempt_that_finds_it_done_emits_what_it_emitted(place: Books)
     assert place.entries() == [(None, "done")]
 
 
+@every_kind
 async def test_a_handler_that_raises_takes_all_of_it_back(place: Books) -> None:
     def fail(n: int, axon: Any, ctx: Ctx, tx: Tx) -> None:
         if place.calls == 1:
@@ -83,6 +93,7 @@ async def test_a_handler_that_raises_takes_all_of_it_back(place: Books) -> None:
     assert place.rows() == [1]
 
 
+@every_kind
 async def test_of_two_copies_at_once_one_does_it_and_both_emit_it(place: Books) -> None:
     async def wait(*_: Any) -> None:
         await asyncio.sleep(0.05)
@@ -106,9 +117,7 @@ async def test_two_copies_of_which_one_fails(place: Books) -> None:
     async with place.open() as ledger:
         cns = place.cns(ledger, body_of(place, fail))
 
-        outcomes = await asyncio.gather(
-            attempt(cns, 1), attempt(cns, 1), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(attempt(cns, 1), attempt(cns, 1), return_exceptions=True)
 
     assert [3] in outcomes
     assert place.rows() == [1]
