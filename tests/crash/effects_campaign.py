@@ -33,9 +33,11 @@ from tests.postgres_server import PostgresServer
 from tests.rabbitmq_server import RabbitServer
 from tests.redis_server import RedisServer
 
-WORKERS = 4
+WORKERS = 6
 LEASE = 1.5
-BATCH = 40
+LONGEST = 0.1
+"""Seconds that a step takes, and that pass between two kills, at most."""
+BATCH = 30
 """Jobs that are added at once, whenever fewer are left."""
 PATIENCE = 120.0
 
@@ -52,6 +54,7 @@ class Campaign:
         self.misses = 0
         self.killed_in: Counter[str] = Counter()
         self.took = 0.0
+        self.watch = Watch(flow.log)
         self._workers: list[int] = []
 
     def run(self, kills: int) -> list[str]:
@@ -73,28 +76,34 @@ class Campaign:
         return [*complaints, *self.flow.complaints(range(self.jobs))]
 
     def _kill_one(self) -> None:
-        time.sleep(self.chance.uniform(0.0, 0.1))
-        place = self.chance.randrange(len(self._workers))
-        pid = self._workers[place]
-        until = time.monotonic() + PATIENCE
-        while not self.flow.log.in_flight(pid):
-            if self._left() == 0:
-                self._add()
-            if time.monotonic() > until:
-                raise TimeoutError("a worker does nothing")
-            time.sleep(0.002)
+        time.sleep(self.chance.uniform(0.0, LONGEST))
+        pid = self._one_at_work()
+        self._workers.remove(pid)
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL, "a worker ended by itself"
-        step = _in_flight(self.flow.log, pid)
+        step = self.watch.in_flight(pid)
         if step is None:
             self.misses += 1
         else:
             self.kills += 1
             self.killed_in[STEPS[step]] += 1
-        self._workers[place] = self._start()
+        self._workers.append(self._start())
+
+    def _one_at_work(self) -> int:
+        until = time.monotonic() + PATIENCE
+        while True:
+            steps = {pid: self.watch.in_flight(pid) for pid in self._workers}
+            going_on = {step for step in steps.values() if step is not None}
+            if going_on:
+                step = self.chance.choice(sorted(going_on))
+                return self.chance.choice([pid for pid, one in steps.items() if one == step])
+            if self._left() == 0:
+                self._add()
+            assert time.monotonic() < until, "no worker does anything"
+            time.sleep(0.002)
 
     def _left(self) -> int:
-        return self.jobs - len({one.job for one in self.flow.log.lines() if _is_last(one)})
+        return self.jobs - len(self.watch.done)
 
     def _add(self) -> None:
         numbers = range(self.jobs, self.jobs + BATCH)
@@ -157,19 +166,27 @@ class Campaign:
         return "\n".join(f"{name:22} {value:>8}" for name, value in rows)
 
 
-def _is_last(line: Any) -> bool:
-    return line.what == "end" and line.step == len(STEPS) - 1
+class Watch:
+    """What the log says so far: which step each process is in, and which jobs are done."""
 
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._seen = 0
+        self._open: dict[int, dict[tuple[int, int, int], int]] = {}
+        self.done: set[int] = set()
 
-def _in_flight(log: Log, pid: int) -> int | None:
-    """The step of the process that had started last and not ended."""
-    open_: dict[tuple[int, int, int], int] = {}
-    for line in log.lines():
-        if line.pid == pid and line.what == "start":
-            open_[line.activation] = line.step
-        elif line.pid == pid:
-            open_.pop(line.activation, None)
-    return list(open_.values())[-1] if open_ else None
+    def in_flight(self, pid: int) -> int | None:
+        """The step of the process that started last and has not ended."""
+        lines = self._log.lines()
+        for line in lines[self._seen :]:
+            mine = self._open.setdefault(line.pid, {})
+            if line.what == "start":
+                mine[line.activation] = line.step
+            else:
+                mine.pop(line.activation, None)
+                self.done |= {line.job} if line.step == len(STEPS) - 1 else set()
+        self._seen = len(lines)
+        return list(self._open.get(pid, {}).values() or [None])[-1]
 
 
 def _count(counters: Any) -> int:
@@ -238,7 +255,7 @@ def main() -> int:
             bank = Bank(folder)
             try:
                 log = Log(folder / "effects")
-                flow = EffectsFlow(rows, bank, log, longest=0.06, guarded=not options.bare)
+                flow = EffectsFlow(rows, bank, log, longest=LONGEST, guarded=not options.bare)
                 campaign = Campaign(url, store, flow, options.seed)
                 complaints = campaign.run(options.kills)
                 print(campaign.table())

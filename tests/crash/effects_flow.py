@@ -135,7 +135,9 @@ class EffectsFlow:
     async def _charge(self, job: int, axon: Any, ctx: Context[Any]) -> Any:
         async def charge(key: str) -> bool:
             self.passes("charge")
+            await self._pause()
             done = await tell(self.bank.url, "charge", job, key)
+            await self._pause()
             self.passes("charged")
             return done
 
@@ -160,10 +162,13 @@ class EffectsFlow:
     async def _act(self, job: int, step: int, effect: Callable[[], Awaitable[Any]]) -> None:
         work: Any = {"job": job, "branch": 0, "step": step}
         self.log.write("start", work)
-        await asyncio.sleep(random.uniform(0.0, 0.5) * self.longest)
+        await self._pause()
         await effect()
-        await asyncio.sleep(random.uniform(0.0, 0.5) * self.longest)
+        await self._pause()
         self.log.write("end", work)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(random.uniform(0.0, 0.5) * self.longest)
 
     # --- what must hold
 
