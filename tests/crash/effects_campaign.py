@@ -33,13 +33,13 @@ from tests.postgres_server import PostgresServer
 from tests.rabbitmq_server import RabbitServer
 from tests.redis_server import RedisServer
 
-WORKERS = 6
+WORKERS = 10
 LEASE = 1.5
 LONGEST = 0.1
 """Seconds that a step takes, and that pass between two kills, at most."""
-BATCH = 30
-"""Jobs that are added at once, whenever fewer are left."""
-PATIENCE = 120.0
+BATCH = 60
+"""Jobs that are added at once, whenever fewer than half of them are left."""
+PATIENCE = 300.0
 
 
 class Campaign:
@@ -57,13 +57,15 @@ class Campaign:
         self.watch = Watch(flow.log)
         self._workers: list[int] = []
 
-    def run(self, kills: int) -> list[str]:
-        """Add jobs, kill, let the last workers finish; return what was wrong."""
+    def run(self, kills: int, seconds: float) -> list[str]:
+        """Add jobs, kill until there are so many kills or the time is up, let the last workers
+        finish; return what was wrong.
+        """
         began = time.monotonic()
         self._add()
         self._workers = [self._start() for _ in range(WORKERS)]
         try:
-            while self.kills < kills:
+            while self.kills < kills and time.monotonic() < began + seconds:
                 if self._left() < BATCH // 2:
                     self._add()
                 self._kill_one()
@@ -110,8 +112,9 @@ class Campaign:
 
         async def add() -> None:
             async with self._open() as queue:
-                for number in numbers:
-                    await queue.enqueue(order.create_signal(number), job_id=str(number))
+                await queue.add(
+                    [queue.prepare(order.create_signal(one), job_id=str(one)) for one in numbers]
+                )
 
         assert ended(fork(lambda: asyncio.run(add()))) == 0
         self.jobs += BATCH
@@ -244,6 +247,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash.effects_campaign")
     parser.add_argument("--broker", choices=sorted(BROKERS), default="rabbitmq")
     parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=60.0, help="kill no longer than that")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bare", action="store_true", help="without a ledger")
     options = parser.parse_args()
@@ -257,7 +261,7 @@ def main() -> int:
                 log = Log(folder / "effects")
                 flow = EffectsFlow(rows, bank, log, longest=LONGEST, guarded=not options.bare)
                 campaign = Campaign(url, store, flow, options.seed)
-                complaints = campaign.run(options.kills)
+                complaints = campaign.run(options.kills, options.minutes * 60)
                 print(campaign.table())
             finally:
                 bank.stop()

@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypedDict, TypeVar, cast
 import msgspec
 
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
+from cnstra.effects.bell import Bell
 from cnstra.effects.databases import (
     AsyncDatabase,
     BlockingDatabase,
@@ -21,7 +22,7 @@ from cnstra.effects.databases import (
     take_async,
 )
 from cnstra.effects.once import Turns, finish, once, withdraw
-from cnstra.effects.outbox import Outbox, wait_for
+from cnstra.effects.outbox import Outbox
 from cnstra.effects.records import Entry
 from cnstra.effects.statements import Statement, Steps, ask, ddl
 from cnstra.engine.context import Context
@@ -92,7 +93,7 @@ class Ledger(Generic[T]):
         self._clock = clock
         self._held: set[str] = set()
         self._ended: list[str] = []
-        self._woken: asyncio.Event | None = None
+        self._bell = Bell()
         self.outbox = Outbox(self.ask, queues, clock)
 
     # --- opening
@@ -169,20 +170,18 @@ class Ledger(Generic[T]):
     def run_ended(self, run: str) -> None:
         """A run is complete, and its broker knows: its rows may go when their time is up."""
         self._ended.append(run)
-        if self._woken is not None:
-            self._woken.set()
+        self._bell.ring()
 
     async def tend(self) -> None:
         """Send what is in the outbox, and prune, until cancelled. A worker does that."""
-        self._woken = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.outbox.relay())
             tasks.create_task(self._keep_short())
 
     async def _keep_short(self) -> None:
-        assert self._woken is not None
         pruned_at = -PRUNE_EVERY
         while True:
+            heard = self._bell.rings
             try:
                 await self._write_ended()
                 if self._clock.monotonic() - pruned_at >= PRUNE_EVERY:
@@ -191,8 +190,7 @@ class Ledger(Generic[T]):
             except Exception:
                 logger.exception("The ledger cannot be pruned just now; it is tried again.")
                 await self._clock.sleep(1.0)
-            await wait_for(self._woken, PRUNE_EVERY, self._clock)
-            self._woken.clear()
+            await self._bell.wait(heard, PRUNE_EVERY, self._clock)
 
     async def _write_ended(self) -> None:
         runs, self._ended = self._ended, []

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
 from cnstra.clock import Clock
+from cnstra.effects.bell import Bell
 from cnstra.effects.statements import Statement, Steps
 from cnstra.errors import BrokerUnavailable, InvalidOption, StoreUnavailable
 from cnstra.jobs.broker import NewJob
@@ -46,8 +46,7 @@ class Outbox:
         self._ask = ask
         self._clock = clock
         self._queues = {one.name: one for one in queues}
-        self._woken: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._bell = Bell()
 
     def require(self, queue: Queue) -> None:
         """Raise `InvalidOption`, unless whoever opens the ledger can send to that queue."""
@@ -57,17 +56,13 @@ class Outbox:
 
     def nudge(self) -> None:
         """There is something to send. May be called on any thread."""
-        loop, woken = self._loop, self._woken
-        if loop is not None and woken is not None:
-            with suppress(RuntimeError):  # the loop is closed: another process sends it
-                loop.call_soon_threadsafe(woken.set)
+        self._bell.ring()
 
     async def relay(self) -> None:
         """Send what is there, and what comes, until cancelled."""
-        self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
         pause = FIRST_PAUSE
         while True:
-            self._woken.clear()
+            heard = self._bell.rings
             try:
                 await _to_its_end(self.drain())
             except Exception as error:
@@ -76,7 +71,7 @@ class Outbox:
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
                 pause = FIRST_PAUSE
-                await wait_for(self._woken, LOOK_EVERY, self._clock)
+                await self._bell.wait(heard, LOOK_EVERY, self._clock)
 
     async def drain(self) -> int:
         """Send all that nobody else has claimed; how many.
@@ -129,16 +124,6 @@ async def _to_its_end(work: Coroutine[Any, Any, object]) -> None:
     except asyncio.CancelledError:
         await asyncio.gather(task, return_exceptions=True)
         raise
-
-
-async def wait_for(event: asyncio.Event, longest: float, clock: Clock) -> None:
-    """Return when the event is set, or after so many seconds."""
-    waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(clock.sleep(longest))]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for one in waits:
-            one.cancel()
 
 
 def write(posts: Sequence[Post], now: float) -> Steps[None]:

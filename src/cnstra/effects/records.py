@@ -142,6 +142,17 @@ def _outermost(ctx: Context[Any]) -> Any:
 
 def _digest(signal: Signal[Any]) -> str:
     try:
-        return blake2b(_ANY.encode(signal.payload), digest_size=16).hexdigest()
-    except NotSerializable:
+        return blake2b(_encode_in_order(signal.payload), digest_size=16).hexdigest()
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
         return UNSEEN
+
+
+def _dumped(value: Any) -> object:
+    dump = getattr(value, "model_dump", None)
+    if dump is None:
+        raise TypeError(f"{type(value).__name__} has no JSON form")
+    return dump()
+
+
+_encode_in_order = msgspec.json.Encoder(enc_hook=_dumped, order="deterministic").encode
+"""A set's order is another in each process, and must not look like another input."""

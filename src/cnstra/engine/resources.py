@@ -81,8 +81,8 @@ class Resources:
         return resource in self._values
 
     def all(self) -> list[Any]:
-        """All that was given."""
-        return list(self._values.values())
+        """All that was given, each once."""
+        return list({id(one): one for one in self._values.values()}.values())
 
 
 class ResourceLife:
