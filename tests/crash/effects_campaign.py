@@ -124,11 +124,13 @@ class Campaign:
 
     async def _work(self) -> None:
         random.seed(os.getpid())
+        leaving = asyncio.ensure_future(_leave_with(os.getppid()))
         async with self._open() as queue:
             await Worker(
                 queue, self.flow.cns(), results=["result"], concurrency=3, lease=LEASE,
                 crash_limit=None,
             ).run()  # fmt: skip
+        leaving.cancel()
 
     def _open(self) -> Queue:
         return Queue(self.queue, self.url, store=self.store)
@@ -167,6 +169,13 @@ class Campaign:
             ("seconds", round(self.took, 1)),
         ]
         return "\n".join(f"{name:22} {value:>8}" for name, value in rows)
+
+
+async def _leave_with(parent: int) -> None:
+    """End as the campaign ends, however that does."""
+    while os.getppid() == parent:
+        await asyncio.sleep(1.0)
+    os._exit(1)
 
 
 class Watch:

@@ -184,7 +184,7 @@ class Human:
     ],
     ids=["happened", "did not"],
 )
-async def test_an_effect_of_which_nobody_knows_waits_among_the_dead_letters_for_a_human(
+async def test_an_effect_nobody_knows_waits_dead_for_a_human(
     ledger: Ledger[Any], human: Human
 ) -> None:
     # Given a job whose first attempt has charged, and lost the answer

@@ -5,6 +5,7 @@ from tests.rules.mutation import Mutation
 STEP = "integration/test_transactional.py::"
 ONCE = "integration/test_once.py::"
 OUTBOX = "integration/test_outbox.py::"
+HUMAN = "test_an_effect_nobody_knows_waits_dead_for_a_human[sqlite-happened]"
 TURNS = "unit/test_once_turns.py::"
 
 MUTATIONS = (
@@ -15,7 +16,7 @@ MUTATIONS = (
         "effects/transactions.py",
         "        yield from finish(entry.key, Outcome.of(ctx, emissions).to_text())",
         "        pass",
-        STEP + "test_an_attempt_that_finds_it_done_emits_what_it_emitted",
+        STEP + "test_an_attempt_that_finds_it_done_emits_what_it_emitted[sqlite]",
     ),
     Mutation(
         "FX",
@@ -47,7 +48,7 @@ MUTATIONS = (
         "effects/transactions.py",
         "            raise _TakenBack(output)",
         "            return []",
-        STEP + "test_an_interrupted_handler_is_taken_back",
+        STEP + "test_an_interrupted_handler_is_taken_back[sqlite]",
     ),
     Mutation(
         "FX",
@@ -55,7 +56,7 @@ MUTATIONS = (
         "effects/records.py",
         "            ctx.set(_ANY.decode(bytes(self.context[0])))",
         "            pass",
-        STEP + "test_what_it_left_in_its_context_is_left_again",
+        STEP + "test_what_it_left_in_its_context_is_left_again[sqlite]",
     ),
     Mutation(
         "FX",
@@ -95,7 +96,7 @@ MUTATIONS = (
         "effects/transactions.py",
         "    entry = None if ctx.run.recorder is None else Entry.of(ctx)",
         "    entry = Entry.of(ctx)",
-        STEP + "test_a_plain_run_has_a_transaction_and_no_more",
+        STEP + "test_a_plain_run_has_a_transaction_and_no_more[sqlite]",
     ),
     Mutation(
         "FX",
@@ -128,7 +129,7 @@ MUTATIONS = (
         "effects/once.py",
         "        raise EffectUnknown(name=entry.effect, neuron=entry.neuron, key=entry.key)",
         "        return None",
-        ONCE + "test_an_effect_of_which_nobody_knows_waits_among_the_dead_letters_for_a_human",
+        ONCE + HUMAN,
     ),
     Mutation(
         "FX",
@@ -136,7 +137,7 @@ MUTATIONS = (
         "errors.py",
         "class EffectUnknown(DoNotRetry):",
         "class EffectUnknown(CnstraError):",
-        ONCE + "test_an_effect_of_which_nobody_knows_waits_among_the_dead_letters_for_a_human",
+        ONCE + HUMAN,
     ),
     Mutation(
         "FX",
@@ -144,7 +145,7 @@ MUTATIONS = (
         "effects/once.py",
         "        yield withdraw(entry.key)\n        raise",
         "        raise",
-        ONCE + "test_what_is_certain_not_to_have_happened_begins_anew",
+        ONCE + "test_what_is_certain_not_to_have_happened_begins_anew[sqlite]",
     ),
     Mutation(
         "FX",
@@ -152,7 +153,7 @@ MUTATIONS = (
         "effects/sql/withdraw.sql",
         "WHERE key = :key AND state = 'started'",
         "WHERE key = :key",
-        ONCE + "test_what_a_human_says_too_late_changes_nothing",
+        ONCE + "test_what_a_human_says_too_late_changes_nothing[sqlite]",
     ),
     Mutation(
         "FX",
@@ -160,7 +161,7 @@ MUTATIONS = (
         "effects/sql/finish.sql",
         "WHERE key = :key AND state = 'started'",
         "WHERE key = :key",
-        ONCE + "test_what_a_human_says_too_late_changes_nothing",
+        ONCE + "test_what_a_human_says_too_late_changes_nothing[sqlite]",
     ),
     # --- the outbox
     Mutation(
@@ -169,7 +170,7 @@ MUTATIONS = (
         "effects/outbox.py",
         '                await self._ask(_each("sent", posts))\n                sent += len(posts)',
         "                sent += len(posts)",
-        OUTBOX + "test_a_worker_sends_them",
+        OUTBOX + "test_a_worker_sends_them[sqlite]",
     ),
     Mutation(
         "FX",
@@ -177,7 +178,7 @@ MUTATIONS = (
         "effects/outbox.py",
         '                await self._ask(_each("unclaim", posts))',
         "                pass",
-        OUTBOX + "test_a_broker_that_is_away_gets_them_later",
+        OUTBOX + "test_a_broker_that_is_away_gets_them_later[sqlite]",
     ),
     Mutation(
         "FX",
@@ -185,7 +186,7 @@ MUTATIONS = (
         "effects/outbox.py",
         "                sent += await self._send_singly(queue, posts)",
         "                raise",
-        OUTBOX + "test_one_that_is_refused_stays_and_holds_up_no_other",
+        OUTBOX + "test_one_that_is_refused_stays_and_holds_up_no_other[sqlite]",
     ),
     Mutation(
         "FX",
@@ -193,7 +194,7 @@ MUTATIONS = (
         "effects/sql/claim.sql",
         "SET claimed_until = :until",
         "SET claimed_until = :until - :until",
-        OUTBOX + "test_what_a_dead_process_had_claimed_is_sent_again_as_the_same_jobs",
+        OUTBOX + "test_what_a_dead_process_had_claimed_is_sent_again_as_the_same_jobs[sqlite]",
     ),
     Mutation(
         "FX",
@@ -201,7 +202,7 @@ MUTATIONS = (
         "effects/transactions.py",
         "        self._outbox.require(queue)\n",
         "",
-        OUTBOX + "test_a_queue_must_be_known_to_the_ledger",
+        OUTBOX + "test_a_queue_must_be_known_to_the_ledger[sqlite]",
     ),
     Mutation(
         "FX",
@@ -209,7 +210,7 @@ MUTATIONS = (
         "effects/outbox.py",
         "                errors.append(error)",
         "                raise error from None",
-        OUTBOX + "test_a_queue_that_is_away_holds_up_no_other",
+        OUTBOX + "test_a_queue_that_is_away_holds_up_no_other[sqlite]",
     ),
     # --- the end of the rows
     Mutation(
@@ -218,7 +219,7 @@ MUTATIONS = (
         "jobs/consumer.py",
         "            self._mailbox.post(partial(self._completed, attempt.delivery.run))",
         "            pass",
-        OUTBOX + "test_rows_outlive_their_run_by_a_while",
+        OUTBOX + "test_rows_outlive_their_run_by_a_while[sqlite]",
     ),
     Mutation(
         "FX",
@@ -226,7 +227,7 @@ MUTATIONS = (
         "jobs/consumer.py",
         "        if self._completed is not None and isinstance(settlement, Completed):",
         "        if self._completed is not None:",
-        OUTBOX + "test_rows_of_a_job_in_the_dead_letters_are_kept_for_its_redrive",
+        OUTBOX + "test_rows_of_a_job_in_the_dead_letters_are_kept_for_its_redrive[sqlite]",
     ),
     Mutation(
         "FX",
@@ -234,6 +235,6 @@ MUTATIONS = (
         "effects/ledger.py",
         "ended_before=self.now() - self._keep",
         "ended_before=self.now() + self._keep",
-        OUTBOX + "test_rows_outlive_their_run_by_a_while",
+        OUTBOX + "test_rows_outlive_their_run_by_a_while[sqlite]",
     ),
 )
