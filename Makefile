@@ -52,9 +52,12 @@ format: setup  ## put the code in shape
 bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks
 
-crash: setup services  ## run the tests that kill workers, then kill one 200 times
+crash: setup services  ## run the tests that kill workers, then kill 2,300 times
 	@CRASH=full $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker rabbitmq --kills 1000 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker bullmq --kills 1000 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker rabbitmq --kills 100 --bare --seed $(SEED)
 
 rules: setup  ## take out the line that keeps each rule; see its test turn red
 	@$(BIN)/python -m tests.rules
