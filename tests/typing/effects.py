@@ -40,7 +40,7 @@ async def connect() -> psycopg.AsyncConnection:
 assert_type(on_sqlite("books.db", keep=60.0, create=True), Ledger[sqlite3.Connection])
 assert_type(on_psycopg_async(connect), Ledger[psycopg.AsyncConnection])
 books.opened_by(lambda: on_sqlite("books.db"))
-accounts.opened_by(lambda: on_sqlite("books.db"))  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType, reportReturnType]
+accounts.opened_by(lambda: on_sqlite("books.db"))  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType]
 
 
 def on_engines(
