@@ -57,9 +57,12 @@ rivals: setup services  ## kill DBOS, LangGraph, Celery and Dramatiq as cnstra i
 	@.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/rivals/requirements.txt
 	@$(BIN)/python -m benchmarks.rivals --kills 200 --seed $(SEED)
 
-crash: setup services  ## run the tests that kill workers, then kill one 200 times
+crash: setup services  ## run the tests that kill workers, then kill 2,300 times
 	@CRASH=full CRASH_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker rabbitmq --kills 1000 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker bullmq --kills 1000 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker rabbitmq --kills 100 --bare --seed $(SEED)
 
 rules: setup  ## take out the line that keeps each rule; see its test turn red
 	@$(BIN)/python -m tests.rules
