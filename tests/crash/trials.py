@@ -1,0 +1,164 @@
+"""One job of one graph, with faults; and what came of it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cnstra import Queue, Worker
+from cnstra.clock import Clock
+from cnstra.durable.adapters import adapter_for
+from cnstra.durable.journal import Durability
+from cnstra.jobs.messages import MessageBroker
+from tests import mail
+from tests.crash.lives import Fault, Life, MortalBroker, MortalStore, MortalTransport
+from tests.crash.shapes import Shape
+from tests.crash.virtual import LoopClock, SameLoop
+from tests.crash.witness import Line, Memory, Witness
+
+JOB = "job"
+MOST_LIVES = 12
+
+
+class Travels(Clock, Protocol):
+    def travel(self, duration: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where trials take place: a broker, and the store beside it where it is one of messages.
+
+    lease: seconds; a worker waits that long for what it has lost.
+    """
+
+    url: str
+    store: str | None = None
+    clock: Callable[[], Travels] = LoopClock
+    lease: float = 3.0
+
+    def queue(self, clock: Clock, life: Life | None = None) -> Queue:
+        """As one worker has it; without one, as a bystander does."""
+        queue = Queue("q", self.url, clock=clock, keep_results=10**9)
+        queue.io = SameLoop()
+        broker: Any = queue.broker
+        if self.store is not None:
+            broker = self._of_messages(queue, self.store, life)
+        elif life is not None:
+            broker = MortalBroker(broker, life)
+        queue.broker = broker
+        return queue
+
+    def _of_messages(self, queue: Queue, url: str, life: Life | None) -> MessageBroker:
+        store: Any = adapter_for(url).store(url, queue.clock)
+        transport: Any = mail.transport("q", self.url, queue.clock)
+        if life is not None:
+            store, transport = MortalStore(store, life), MortalTransport(transport, life)
+        return MessageBroker(
+            transport, "q", queue.clock, queue.keep_results, store, brings_store=True
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """faults: of each worker in turn; those that come after them have none."""
+
+    shape: Shape
+    durability: Durability
+    faults: tuple[tuple[Fault, ...], ...] = ()
+
+    def __str__(self) -> str:
+        told = "; ".join(", ".join(map(str, each)) or "none" for each in self.faults)
+        return f"{self.shape.name}, {self.durability}: {told or 'no fault'}"
+
+
+@dataclass
+class Story:
+    """What came of a trial. left: entries of progress that are still stored. calls: of each worker.
+    came: the faults that did.
+    """
+
+    state: str | None = None
+    result: Any = None
+    left: int = 0
+    lives: int = 0
+    lines: Sequence[Line] = ()
+    calls: dict[int, Mapping[str, int]] = field(default_factory=dict[int, Mapping[str, int]])
+    came: list[Fault] = field(default_factory=list[Fault])
+
+
+class Stagehand:
+    """Has one worker after the other work on the job until it is over."""
+
+    def __init__(self, ground: Ground, trial: Trial, witness: Witness) -> None:
+        self._ground = ground
+        self._trial = trial
+        self._witness = witness
+        self._clock = ground.clock()
+        self._jobs: dict[str, str] = {}
+        self._story = Story()
+
+    async def play(self) -> Story:
+        story, shape = self._story, self._trial.shape
+        async with self._ground.queue(self._clock) as queue:
+            await queue.enqueue(shape.signal(JOB), job_id=JOB, max_attempts=shape.attempts)
+            record = await queue.record(JOB)
+            assert record is not None
+            self._jobs[record.run] = JOB
+            redrives = shape.redrives
+            while story.lives < MOST_LIVES:
+                await self._one_life()
+                self._clock.travel(2 * self._ground.lease)
+                record = await queue.record(JOB)
+                if record is not None and record.state == "dead" and redrives:
+                    redrives -= 1
+                    await queue.redrive(JOB)
+                elif record is None or record.state in ("completed", "dead"):
+                    break
+            if record is not None:
+                story.state = record.state
+                story.result = None if record.result is None else json.loads(record.result)
+                story.left = await _left_behind(queue, record.run)
+            await queue.remove(JOB)
+        story.lines = self._witness.lines()
+        return story
+
+    async def _one_life(self) -> None:
+        """A worker until it ends; while it stands still, another in its place."""
+        faults = self._trial.faults
+        number = self._story.lives
+        self._story.lives += 1
+        mine = faults[number] if number < len(faults) else ()
+        life = Life(number, self._witness, self._clock, self._jobs, mine)
+        running = asyncio.ensure_future(self._live(life))
+        stalled = asyncio.ensure_future(life.stalled.wait())
+        await asyncio.wait({running, stalled}, return_when=asyncio.FIRST_COMPLETED)
+        if stalled.done():
+            self._clock.travel(2 * self._ground.lease)
+            await self._one_life()
+            life.goes_on.set()
+        stalled.cancel()
+        await running
+        self._story.came += life.came
+        self._story.calls[number] = life.calls
+
+    async def _live(self, life: Life) -> None:
+        async with self._ground.queue(self._clock, life) as queue:
+            worker = Worker(
+                queue, self._trial.shape.cns(life), results=["result"], grace=0.0, crash_limit=None,
+                durability=self._trial.durability, lease=self._ground.lease,
+            )  # fmt: skip
+            life.stop = worker.stop
+            await worker.run(until_idle=True)
+
+
+async def _left_behind(queue: Queue, run: str) -> int:
+    store = queue.store
+    assert store is not None
+    saved = await store.peek(run)
+    return 0 if saved is None else len(saved.entries)
+
+
+async def play(ground: Ground, trial: Trial) -> Story:
+    """See a trial through."""
+    return await Stagehand(ground, trial, Memory()).play()
