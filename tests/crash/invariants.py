@@ -95,7 +95,7 @@ def committed_never_starts_again(job: Evidence) -> Iterator[str]:
             yield from (
                 f"{line.at} started after {one} had"
                 for one in started
-                if one != line.at and descends(one, line.at) and not is_inside(one, line.at)
+                if one != line.at and descends(one, line.at) and not is_inside(one)
             )
         started.add(line.at)
 

@@ -33,9 +33,9 @@ def _is_before_join(origin: str, stem: str) -> bool:
 
 
 INSIDE = "in"
-"""The branch of an inner run: it begins anew with its outer activation."""
+"""The branch of an inner run, which begins anew with its outer activation."""
 
 
-def is_inside(at: str, outer: str) -> bool:
-    """Whether `at` belongs to an inner run of `outer`, or of what became of it."""
-    return INSIDE in at.removeprefix(f"{outer}/").split("/") and descends(at, outer)
+def is_inside(at: str) -> bool:
+    """Whether the activation belongs to an inner run."""
+    return INSIDE in at.split("/")
