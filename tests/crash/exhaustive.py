@@ -64,10 +64,16 @@ def judge(trial: Trial, story: Story, expected: Expected) -> Iterator[str]:
     """What is wrong with what came of a trial."""
     evidence = Evidence(
         expected, trial.durability, story.state, story.result, story.lines, story.left,
-        lives=story.lives, limit=expected.lives + len(story.came), same_run=True,
+        lives=story.lives, limit=expected.lives + _ended_by(story), same_run=True,
+        checkpoints=trial.shape.checkpoints, befell=bool(story.came),
     )  # fmt: skip
     for complaint in complaints(evidence):
         yield f"{trial}: {complaint}"
+
+
+def _ended_by(story: Story) -> int:
+    """How many workers were ended by what befell them."""
+    return sum(one.moment in (*DEATHS, "stalls") for one in story.came)
 
 
 def faults_of(quiet: Story) -> Iterator[tuple[tuple[Fault, ...], ...]]:
@@ -84,6 +90,8 @@ def try_shape(shape: Shape, store: str, sample: float, seed: int) -> Tally:
     tally, began, chance = Tally(shape.name, store), time.monotonic(), random.Random(seed)
     expected = expected_of(shape)
     with FIELDS[store]() as place:
+        if shape.rivals and not place.virtual:
+            return tally  # it would wait for leases to pass
         for durability in DURABILITIES:
             quiet = place.play(Trial(shape, durability))
             tally.complaints += judge(Trial(shape, durability), quiet, expected)

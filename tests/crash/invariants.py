@@ -20,7 +20,7 @@ class Expected:
     """What a run without a fault comes to: a serial replay of each job. `job` is its job's name.
 
     keys: of each activation. contexts: the last value of each
-    neuron. lives: how many workers it takes.
+    neuron. starts: how many. lives: how many workers it takes.
     """
 
     job: str
@@ -29,6 +29,7 @@ class Expected:
     ends: frozenset[str]
     keys: Mapping[Place, frozenset[str]]
     contexts: Mapping[str, tuple[str, ...]]
+    starts: int
     lives: int
 
     @classmethod
@@ -43,6 +44,7 @@ class Expected:
             frozenset(one.at for one in lines if one.what == "end"),
             _keys(lines),
             _contexts(lines),
+            sum(one.what == "start" for one in lines),
             lives,
         )
 
@@ -52,7 +54,8 @@ class Evidence:
     """One job, after all that befell it. lines: those of the log that are about it, in order.
 
     same_run: whether its run has the id of the expected one's, and so the same keys.
-    left: entries of progress that are still stored. limit: how many lives it may have taken.
+    left: entries of progress that are still stored. lives: of how many workers, of `limit` at most.
+    checkpoints: the neurons that are saved before they start. befell: whether anything did.
     """
 
     expected: Expected
@@ -63,6 +66,8 @@ class Evidence:
     left: int = 0
     lives: int = 1
     limit: int = 1
+    checkpoints: frozenset[str] = frozenset()
+    befell: bool = True
     same_run: bool = False
 
 
@@ -78,11 +83,11 @@ def every_job_ends(job: Evidence) -> Iterator[str]:
 def committed_never_starts_again(job: Evidence) -> Iterator[str]:
     """A worker starts what the run owed when it loaded it, and what becomes of that; nothing else.
 
-    Under "step" the log alone shows it too: once an activation has started, none that it descends
-    from starts any more.
+    Under "step" and around a checkpoint neuron the log alone shows it too: once an activation has
+    started, none that it descends from starts any more.
     """
     owed: dict[int, tuple[str, ...]] = {}
-    started: set[str] = set()
+    started: dict[str, str] = {}
     for line in job.lines:
         if line.what == "load":
             owed[line.life] = line.frontier
@@ -91,13 +96,19 @@ def committed_never_starts_again(job: Evidence) -> Iterator[str]:
         frontier = owed.get(line.life)
         if frontier is not None and not any(descends(line.at, one) for one in frontier):
             yield f"{line.at} started, of a run that owed {', '.join(frontier) or 'nothing'}"
-        if job.durability == "step":
-            yield from (
-                f"{line.at} started after {one} had"
-                for one in started
-                if one != line.at and descends(one, line.at) and not is_inside(one)
-            )
-        started.add(line.at)
+        for one, neuron in started.items():
+            if one == line.at or not descends(one, line.at) or is_inside(one):
+                continue
+            if job.durability == "step" or job.checkpoints & {neuron, line.neuron}:
+                yield f"{line.at} started after {one} had"
+        started[line.at] = line.neuron
+
+
+def nothing_starts_twice_unless_something_befell(job: Evidence) -> Iterator[str]:
+    """A failure, a stop or a redrive repeats what had failed or been stopped, at any durability."""
+    starts = sum(one.what == "start" for one in job.lines)
+    if not job.befell and starts != job.expected.starts:
+        yield f"{starts} starts, not {job.expected.starts}"
 
 
 def results_are_exact(job: Evidence) -> Iterator[str]:
@@ -163,6 +174,7 @@ INVARIANTS: Mapping[str, Check] = {
     for check in (
         every_job_ends,
         committed_never_starts_again,
+        nothing_starts_twice_unless_something_befell,
         results_are_exact,
         no_branch_is_lost_or_invented,
         context_is_that_of_a_serial_replay,
@@ -183,7 +195,7 @@ def complaints(job: Evidence) -> Iterator[str]:
 
 
 def trace_complaints(one: Sequence[Line], other: Sequence[Line]) -> Iterator[str]:
-    """The tenth: two runs of one seed are told alike."""
+    """The last: two runs of one seed are told alike."""
     for place, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             yield f"{SAME_TRACE}: line {place} is {left}, and then {right}"

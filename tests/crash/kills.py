@@ -47,8 +47,8 @@ GLANCE = 0.0005
 ENOUGH = (1, 1, 1, 2, 2, 3, 4, 6)
 """After how many activations begun a worker may be killed, by chance."""
 
-UNSUITED = ("timeout", "dead letter, redriven")
-"""Shapes that take a real second, or a person."""
+UNSUITED = ("timeout", "long handler", "dead letter, redriven")
+"""Shapes that take real seconds, or a person."""
 
 
 @dataclass
@@ -132,8 +132,9 @@ class Batch:
             assert record is not None
             result = None if record.result is None else json.loads(record.result)
             evidence = Evidence(
-                self.expected, self.durability, record.state, result, lines[job], left
-            )
+                self.expected, self.durability, record.state, result, lines[job], left,
+                checkpoints=self.shape.checkpoints,
+            )  # fmt: skip
             for complaint in complaints(evidence):
                 yield f"{self}, {job}: {complaint}"
 

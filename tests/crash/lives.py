@@ -16,7 +16,7 @@ from cnstra.jobs.broker import Broker, LeaseState
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery
 from cnstra.jobs.transport import Incoming, Outgoing, Transport
-from tests.crash.names import ENTRY
+from tests.crash.names import ENTRY, heard_by
 from tests.crash.witness import Line, What, Witness
 from tests.durables import StoreAround
 
@@ -60,7 +60,7 @@ class Fault:
 class Life:
     """One worker, from its start to its end or death; a `Stage` of its graph.
 
-    jobs: the job of each run that the witness is told of.
+    jobs: the job of each run that the witness is told of. lease: in seconds.
     """
 
     def __init__(
@@ -70,9 +70,11 @@ class Life:
         clock: Clock,
         jobs: Mapping[str, str],
         faults: Sequence[Fault] = (),
+        lease: float = 0.0,
     ) -> None:
         self.life = number
         self._jobs = jobs
+        self._lease = lease
         self.clock = clock
         self.is_dead = False
         self.came: list[Fault] = []
@@ -98,6 +100,9 @@ class Life:
 
     async def work(self) -> None:
         await asyncio.sleep(0)
+
+    async def rest(self) -> None:
+        await self.clock.sleep(1.5 * self._lease)
 
     # --- what befalls it
 
@@ -167,7 +172,7 @@ def owed(saved: Saved) -> tuple[str, ...]:
     if not saved.entries:
         return (ENTRY,)
     tasks = [msgspec.json.decode(value) for key, value in saved.entries.items() if key[:2] == "t/"]
-    return tuple(sorted(task["p"]["at"] for task in tasks))
+    return tuple(sorted(heard_by(task["p"]["at"], task["n"]) for task in tasks))
 
 
 def _store_away() -> Exception:

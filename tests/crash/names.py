@@ -13,13 +13,21 @@ def joined(stem: str) -> str:
     return f"{stem}/{JOIN}"
 
 
+EAR = "ear"
+
+
+def heard_by(at: str, neuron: str) -> str:
+    """The name of an activation of that neuron: `ear0`, `ear1` ... hear one and the same signal."""
+    return f"{at}:{neuron.removeprefix(EAR)}" if neuron.startswith(EAR) else at
+
+
 def descends(at: str, origin: str) -> bool:
     """Whether `at` is `origin`, or what becomes of it.
 
     >>> descends("e/0/1", "e/0"), descends("e/+/2", "e/7/0"), descends("e/+", "e/+/2")
     (True, True, False)
     """
-    if at == origin or at.startswith(f"{origin}/"):
+    if at == origin or at.startswith((f"{origin}/", f"{origin}:")):
         return True
     parts = at.split("/")
     stems = ["/".join(parts[:place]) for place, part in enumerate(parts) if part == JOIN]

@@ -19,6 +19,8 @@ from tests.crash.witness import Line, Memory, Witness
 
 JOB = "job"
 MOST_LIVES = 12
+FIRST_RIVAL = 1000
+"""The number of the life that is the first worker's rival."""
 
 
 class Travels(Clock, Protocol):
@@ -35,7 +37,7 @@ class Ground:
     url: str
     store: str | None = None
     clock: Callable[[], Travels] = LoopClock
-    lease: float = 3.0
+    lease: float = 0.6
 
     def queue(self, clock: Clock, life: Life | None = None) -> Queue:
         """As one worker has it; without one, as a bystander does."""
@@ -124,13 +126,16 @@ class Stagehand:
         return story
 
     async def _one_life(self) -> None:
-        """A worker until it ends; while it stands still, another in its place."""
+        """A worker until it ends, and its rivals; while it stands still, another in its place."""
         faults = self._trial.faults
         number = self._story.lives
         self._story.lives += 1
         mine = faults[number] if number < len(faults) else ()
-        life = Life(number, self._witness, self._clock, self._jobs, mine)
-        running = asyncio.ensure_future(self._live(life))
+        life = self._new_life(number, mine)
+        rivals = [
+            self._new_life(FIRST_RIVAL + number + n) for n in range(self._trial.shape.rivals)
+        ]
+        running = asyncio.gather(*(self._live(one) for one in (life, *rivals)))
         stalled = asyncio.ensure_future(life.stalled.wait())
         await asyncio.wait({running, stalled}, return_when=asyncio.FIRST_COMPLETED)
         if stalled.done():
@@ -141,6 +146,10 @@ class Stagehand:
         await running
         self._story.came += life.came
         self._story.calls[number] = life.calls
+
+    def _new_life(self, number: int, faults: Sequence[Fault] = ()) -> Life:
+        lease = self._ground.lease
+        return Life(number, self._witness, self._clock, self._jobs, faults, lease)
 
     async def _live(self, life: Life) -> None:
         async with self._ground.queue(self._clock, life) as queue:

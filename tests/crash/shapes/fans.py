@@ -51,7 +51,7 @@ def join(scene: Scene) -> Neurons:
 def several_entries(scene: Scene) -> Neurons:
     """Three neurons that hear the entry, and one that hears them all."""
     middle = scene.channel("middle")
-    ears = [scene.node(f"ear{n}", scene.entry, middle, tag=str(n)) for n in range(3)]
+    ears = [scene.node(f"ear{n}", scene.entry, middle) for n in range(3)]
     return [*ears, scene.node("mouth", middle, scene.result)]
 
 

@@ -68,14 +68,59 @@ def two_ears(scene: Scene) -> Neurons:
     ]
 
 
+def early_write(scene: Scene) -> Neurons:
+    """A slow handler that writes its context first, while others commit."""
+    aside, begun, done = scene.channel("aside"), scene.channel("begun"), scene.channel("done")
+
+    def fork(work: Work, ctx: Context[Any]) -> list[Signal[Work]]:
+        del ctx
+        return [begun.create_signal(scene.next(work, 0)), aside.create_signal(scene.next(work, 1))]
+
+    def emit(work: Work, ctx: Context[Any]) -> list[Signal[Work]]:
+        del ctx
+        return [done.create_signal(scene.next(work, 0))]
+
+    async def takes_time(work: Work, ctx: Context[Any]) -> bool:
+        del work, ctx
+        for _ in range(8):
+            await scene.stage.work()
+        return False
+
+    more = scene.channel("more")
+    return [
+        scene.neuron("fork", scene.entry, fork, [begun, aside]),
+        scene.neuron("slow", begun, emit, [done], trouble=takes_time, early=True),
+        scene.node("last", done, scene.result),
+        scene.node("quick", aside, more),
+        scene.node("quicker", more, scene.result),
+    ]
+
+
+def long_handler(scene: Scene) -> Neurons:
+    """A handler that takes longer than a lease."""
+    middle = scene.channel("middle")
+
+    async def takes_long(work: Work, ctx: Context[Any]) -> bool:
+        del work, ctx
+        await scene.stage.rest()
+        return False
+
+    return [
+        scene.node("first", scene.entry, middle),
+        scene.node("long", middle, scene.result, trouble=takes_long),
+    ]
+
+
 LINES = (
     Shape("chain of sync", lambda scene: chain_of(scene, *["sync"] * 5)),
     Shape("chain of async", lambda scene: chain_of(scene, *["async"] * 5)),
     Shape("chain of mixed", lambda scene: chain_of(scene, "sync", "async", "sync", "async")),
     Shape("threads", lambda scene: chain_of(scene, "thread", "sync", "thread")),
-    Shape("checkpoint neuron", checkpoint),
+    Shape("checkpoint neuron", checkpoint, checkpoints=frozenset({"payer"})),
     Shape("loop", loop),
     Shape("inner run", inner),
     Shape("two dendrites", two_ears),
+    Shape("early write", early_write),
+    Shape("long handler", long_handler, rivals=1),
     Shape("barrier listener", lambda scene: chain_of(scene, *["async"] * 3), listens=True),
 )

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypedDict
 
 from cnstra import CNS, Collateral, Context, Neuron, Signal, collateral, neuron
 from cnstra.clock import Clock
-from tests.crash.names import ENTRY, branch
+from tests.crash.names import ENTRY, branch, heard_by
 from tests.crash.witness import Line, What
 
 Kind = Literal["sync", "async", "thread"]
@@ -43,6 +43,10 @@ class Stage(Protocol):
         """What a handler takes its time for."""
         ...
 
+    async def rest(self) -> None:
+        """Let more than a lease pass."""
+        ...
+
 
 Trouble = Callable[[Work, Context[Any]], Awaitable[bool]]
 """What goes wrong in a handler; `True` when it is to return nothing."""
@@ -72,18 +76,15 @@ class Scene:
         width: int = 1,
         kind: Kind = "async",
         trouble: Trouble | None = None,
-        tag: str = "",
         **options: Any,
     ) -> Neuron[Any, Any]:
-        """A neuron that emits `width` signals, each a branch. tag: sets its branches apart from
-        those of another neuron on the same collateral.
-        """
+        """A neuron that emits `width` signals, each a branch."""
 
         def emit(work: Work, ctx: Context[Any]) -> list[Signal[Work]]:
             del ctx
             if target is None:
                 return []
-            return [target.create_signal(self.next(work, f"{tag}{n}")) for n in range(width)]
+            return [target.create_signal(self.next(work, n)) for n in range(width)]
 
         return self.neuron(name, source, emit, [target], kind=kind, trouble=trouble, **options)
 
@@ -96,22 +97,29 @@ class Scene:
         *,
         kind: Kind = "async",
         trouble: Trouble | None = None,
+        early: bool = False,
         **options: Any,
     ) -> Neuron[Any, Any]:
-        """A neuron that emits what `emit` says, once it has noted its visit in its context."""
+        """A neuron that emits what `emit` says, once it has noted its visit in its context.
+
+        early: it does so first of all, and would do so twice if it found its own note.
+        """
         axon = {one.name: one for one in targets if one is not None}
         made = neuron(name, axon, context=list[str], in_thread=kind == "thread", **options)
 
         def finish(work: Work, ctx: Context[Any]) -> list[Signal[Work]]:
-            visited = sorted({*ctx.get([]), work["at"]})
-            ctx.set(visited)
+            if not early:
+                ctx.set(sorted({*ctx.get([]), work["at"]}))
             outputs = emit(work, ctx)
-            self.tell("end", name, work, ctx, tuple(visited))
+            self.tell("end", name, work, ctx, tuple(ctx.get([])))
             return outputs
 
         async def later(work: Work, axon: Any, ctx: Context[Any]) -> list[Signal[Work]] | None:
             del axon
+            work = self._named(name, work)
             self.tell("start", name, work, ctx)
+            if early:
+                ctx.set([*ctx.get([]), work["at"]])
             if trouble is not None and await trouble(work, ctx):
                 return None
             await self.stage.work()
@@ -119,10 +127,14 @@ class Scene:
 
         def at_once(work: Work, axon: Any, ctx: Context[Any]) -> list[Signal[Work]]:
             del axon
+            work = self._named(name, work)
             self.tell("start", name, work, ctx)
             return finish(work, ctx)
 
         return made.dendrite(source, later if kind == "async" else at_once)
+
+    def _named(self, name: str, work: Work) -> Work:
+        return {**work, "at": heard_by(work["at"], name)}
 
     def next(self, work: Work, number: int | str) -> Work:
         """The payload of a branch of this activation."""
@@ -182,7 +194,8 @@ class Shape:
     """A graph, and how its jobs are run.
 
     attempts: its jobs' `max_attempts`. redrives: how often it is dead-lettered and put back.
-    listens: whether a listener holds its successors up.
+    listens: whether a listener holds its successors up. checkpoints: the neurons that are saved
+    before they start. rivals: how many workers look for its jobs beside the one that has them.
     """
 
     name: str
@@ -190,6 +203,8 @@ class Shape:
     attempts: int = 1
     redrives: int = 0
     listens: bool = False
+    checkpoints: frozenset[str] = frozenset()
+    rivals: int = 0
 
     def cns(self, stage: Stage) -> CNS:
         cns = CNS(self.build(Scene(stage)), clock=stage.clock)
