@@ -1,8 +1,9 @@
 """`python -m tests.crash.exhaustive STORE ...`: every fault at every point of every shape.
 
-A point is a call of a worker to its broker or store, or a handler's start or end. At each the worker
-dies before it or after it, or the reply is lost, or the call never leaves, or the worker stands still
-until another has taken its job over. The points are those of a run without faults, so none is picked.
+A point is a call of a worker to its broker or store, or a handler's start or end. At each the
+worker dies before it or after it, or the reply is lost, or the call never leaves, or the worker
+stands still until another has taken its job over. The points are those of a run without faults, so
+none is picked.
 """
 
 import argparse
@@ -46,7 +47,10 @@ class Tally:
         return f"{self.store:9} {self.shape:22} {counts} {self.seconds:7.1f}  {verdict}"
 
 
-COLUMNS = ("points", "before", "after", "lost", "refused", "stalls", "none came", "traces")
+COLUMNS = (
+    "points", "before", "after", "lost", "refused", "stalls", "twice", "late", "none came",
+    "traces",
+)  # fmt: skip
 
 
 def header() -> str:
@@ -95,7 +99,9 @@ def try_shape(shape: Shape, store: str, sample: float, seed: int) -> Tally:
         for durability in DURABILITIES:
             quiet = place.play(Trial(shape, durability))
             tally.complaints += judge(Trial(shape, durability), quiet, expected)
-            tally.trials["points"] += sum(map(sum, (each.values() for each in quiet.calls.values())))
+            tally.trials["points"] += sum(
+                map(sum, (each.values() for each in quiet.calls.values()))
+            )
             for faults in faults_of(quiet):
                 if chance.random() < sample:
                     _try(place, Trial(shape, durability, faults), expected, tally)

@@ -84,20 +84,27 @@ def committed_never_starts_again(job: Evidence) -> Iterator[str]:
     """A worker starts what the run owed when it loaded it, and what becomes of that; nothing else.
 
     Under "step" and around a checkpoint neuron the log alone shows it too: once an activation has
-    started, none that it descends from starts any more.
+    started, none that it descends from starts any more, save on a worker that has lost the run and
+    not heard of it yet.
     """
     owed: dict[int, tuple[str, ...]] = {}
     started: dict[str, str] = {}
+    holder: int | None = None
     for line in job.lines:
         if line.what == "load":
-            owed[line.life] = line.frontier
+            owed[line.life], holder = line.frontier, line.life
         if line.what != "start":
             continue
         frontier = owed.get(line.life)
         if frontier is not None and not any(descends(line.at, one) for one in frontier):
             yield f"{line.at} started, of a run that owed {', '.join(frontier) or 'nothing'}"
         for one, neuron in started.items():
-            if one == line.at or not descends(one, line.at) or is_inside(one):
+            if (
+                holder not in (None, line.life)
+                or one == line.at
+                or not descends(one, line.at)
+                or is_inside(one)
+            ):
                 continue
             if job.durability == "step" or job.checkpoints & {neuron, line.neuron}:
                 yield f"{line.at} started after {one} had"

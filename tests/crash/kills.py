@@ -4,6 +4,8 @@ This process imports everything, starts no thread, opens no connection, and fork
 shows in shared memory which activations are open. It is stopped and looked at; if one is open it is
 killed, and that counts. Each batch of jobs is one shape under one durability; when its kills are
 used up the last worker finishes it, and every invariant is checked of each of its jobs.
+
+`--mode` does something else to them; `--harm SECONDS` harms the server meanwhile.
 """
 
 import argparse
@@ -11,254 +13,70 @@ import json
 import logging
 import os
 import random
-import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from cnstra.durable.journal import Durability
-from cnstra.jobs.broker import JobRecord
+from tests.crash.batch import Batch
 from tests.crash.exhaustive import DURABILITIES, expected_of
-from tests.crash.flow import ended, fork
-from tests.crash.invariants import OVER, Evidence, Expected, complaints
-from tests.crash.prey import LONGEST, Lair, Prey, Windows
-from tests.crash.servers import SERVERS, Server
-from tests.crash.shapes import SHAPES, Shape
-from tests.crash.witness import Book, Line
-
-JOBS = 20
-KILLS_EACH = 80
-"""Jobs of a batch, and kills that befall it at most."""
+from tests.crash.lane import MODES, Lane, Mode, Tally
+from tests.crash.prey import Windows
+from tests.crash.servers import HARMS, SERVERS, Server
+from tests.crash.shapes import SHAPES
 
 LANES = 3
-"""Batches that are worked on at once, each by one worker."""
+"""Batches that are worked on at once."""
 
-PATIENCE = 60.0
-"""Seconds in which a worker must get to work, and the last one to the end."""
-
+ENOUGH_COMPLAINTS = 20
 GLANCE = 0.0005
-ENOUGH = (1, 1, 1, 2, 2, 3, 4, 6)
-"""After how many activations begun a worker may be killed, by chance."""
-
 UNSUITED = ("timeout", "long handler", "dead letter, redriven")
 """Shapes that take real seconds, or a person."""
 
 
-@dataclass
-class Tally:
-    """What was done, and what was wrong."""
-
-    kills: int = 0
-    misses: int = 0
-    batches: int = 0
-    jobs: int = 0
-    starts: int = 0
-    repeats: int = 0
-    seconds: float = 0.0
-    shapes: Counter[str] = field(default_factory=Counter)
-    complaints: list[str] = field(default_factory=list[str])
-
-    def rows(self) -> Iterator[tuple[str, object]]:
-        yield "kills in mid-work", self.kills
-        yield "kills that missed", self.misses
-        yield "kills a second", round(self.kills / max(self.seconds, 0.001), 1)
-        yield "batches", self.batches
-        yield "jobs", self.jobs
-        yield "activations started", self.starts
-        yield "of those, once more", self.repeats
-        yield "seconds", round(self.seconds, 1)
-        yield "CPU ms a kill", round(1000 * _cpu() / max(self.kills, 1))
-        yield "complaints", len(self.complaints)
-
-
-class Batch:
-    """Jobs of one shape, and the workers that are killed over them, one after the other."""
+class Hunt:
+    """All lanes, until enough workers have been struck."""
 
     def __init__(
         self,
-        lair: Lair,
+        server: Server,
         folder: Path,
-        shape: Shape,
-        durability: Durability,
-        expected: Expected,
-    ) -> None:
-        self.lair = lair
-        self.folder = folder
-        self.book = Book(folder / "book")
-        self.verdict = folder / "verdict"
-        self.shape = shape
-        self.durability = durability
-        self.expected = expected
-        self.jobs = lair.jobs(JOBS)
-        self.lives = 0
-        self.kills = 0
-
-    def __str__(self) -> str:
-        return f"{self.shape.name}, {self.durability}"
-
-    def fork_adding(self) -> int:
-        """A process that adds the jobs."""
-        return fork(lambda: self.lair.enqueue(self.shape, self.jobs))
-
-    def fork_worker(self, windows: Windows, slot: int) -> int:
-        """The next worker."""
-        self.lives += 1
-        clock = self.lair.clock(self.lives)
-        life = Prey(self.lives, self.book, clock, self.jobs, windows, slot)
-        return fork(lambda: self.lair.work(self.shape, life, self.durability))
-
-    def fork_judge(self) -> int:
-        """A process that writes down what is wrong with the jobs, once they are over."""
-
-        def judge() -> None:
-            records = self.lair.records(self.jobs, self.lives)
-            if all(one is not None and one.state in OVER for one, _ in records):
-                self.verdict.write_text(json.dumps(list(self._complaints(records))))
-
-        return fork(judge)
-
-    def _complaints(self, records: Sequence[tuple[JobRecord | None, int]]) -> Iterator[str]:
-        lines: dict[str, list[Line]] = {job: [] for job in self.jobs}
-        for line in self.book.lines():
-            lines[line.job].append(line)
-        for job, (record, left) in zip(self.jobs, records, strict=True):
-            assert record is not None
-            result = None if record.result is None else json.loads(record.result)
-            evidence = Evidence(
-                self.expected, self.durability, record.state, result, lines[job], left,
-                checkpoints=self.shape.checkpoints,
-            )  # fmt: skip
-            for complaint in complaints(evidence):
-                yield f"{self}, {job}: {complaint}"
-
-    def drop(self) -> None:
-        """Forget it, with its files."""
-        self.book.close()
-        shutil.rmtree(self.folder)
-
-
-class Lane:
-    """One process at a time, of one batch after the other: one adds jobs, workers are killed over
-    them, one judges what came of it.
-    """
-
-    def __init__(self, slot: int, hunt: "Hunt") -> None:
-        self._slot = slot
-        self._hunt = hunt
-        self._batch: Batch | None = None
-        self._pid = 0
-        self._does: Literal["adds", "works", "judges"] = "adds"
-        self._began = 0.0
-        self._enough = 0
-        self._kill_at = 0.0
-
-    @property
-    def is_idle(self) -> bool:
-        return self._batch is None
-
-    def step(self) -> None:
-        """Look at the process; do what is due."""
-        hunt, batch = self._hunt, self._batch
-        if batch is None:
-            if hunt.wants_more:
-                self._batch = batch = hunt.new_batch()
-                self._watch("adds", batch.fork_adding())
-            return
-        pid, status = os.waitpid(self._pid, os.WNOHANG)
-        if pid:
-            self._ended(batch, os.waitstatus_to_exitcode(status))
-        elif time.monotonic() - self._began > PATIENCE:
-            self._give_up(batch)
-        elif self._does == "works" and hunt.wants_more and batch.kills < KILLS_EACH:
-            self._hunt_down(batch)
-
-    def _watch(self, does: Literal["adds", "works", "judges"], pid: int) -> None:
-        self._does, self._pid, self._began = does, pid, time.monotonic()
-
-    def _have_worked(self, batch: Batch) -> None:
-        self._watch("works", batch.fork_worker(self._hunt.windows, self._slot))
-        self._kill_at, self._enough = 0.0, self._hunt.chance.choice(ENOUGH)
-
-    def _hunt_down(self, batch: Batch) -> None:
-        now = time.monotonic()
-        is_open, begun = self._hunt.windows.look(self._slot)
-        if not self._kill_at and begun >= self._enough:
-            self._kill_at = now + self._hunt.chance.uniform(0.0, LONGEST)
-        if self._kill_at and now >= self._kill_at and is_open:
-            self._strike(batch)
-
-    def _strike(self, batch: Batch) -> None:
-        """Stop it, look, and kill it if an activation is open."""
-        os.kill(self._pid, signal.SIGSTOP)
-        os.waitpid(self._pid, os.WUNTRACED)
-        is_open, _ = self._hunt.windows.look(self._slot)
-        if not is_open:
-            self._hunt.tally.misses += 1
-            os.kill(self._pid, signal.SIGCONT)
-            return
-        os.kill(self._pid, signal.SIGKILL)
-        assert ended(self._pid) == -signal.SIGKILL
-        self._hunt.tally.kills += 1
-        batch.kills += 1
-        self._have_worked(batch)
-
-    def _ended(self, batch: Batch, status: int) -> None:
-        """The process has ended by itself."""
-        if status:
-            self._fail(batch, f"a process that {self._does} ended with {status}")
-        elif self._does == "works":
-            self._watch("judges", batch.fork_judge())
-        elif self._does == "adds" or not batch.verdict.exists():
-            self._have_worked(batch)
-        else:
-            self._hunt.count(batch)
-            batch.drop()
-            self._batch = None
-
-    def _give_up(self, batch: Batch) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        ended(self._pid)
-        self._fail(batch, f"time to terminal is bounded: no end in {PATIENCE:g} s")
-
-    def _fail(self, batch: Batch, what: str) -> None:
-        self._hunt.tally.complaints.append(f"{batch}: {what}")
-        batch.drop()
-        self._batch = None
-
-
-class Hunt:
-    """All lanes, until enough workers have been killed."""
-
-    def __init__(
-        self, server: Server, folder: Path, kills: int, seed: int, shapes: Sequence[str]
+        shapes: Sequence[str],
+        *,
+        blows: int,
+        seed: int,
+        mode: Mode,
+        every: float | None,
     ) -> None:
         self._server = server
         self._folder = folder
-        self._wanted = kills
+        self._wanted = blows
         self._seed = seed
+        self._every = every
         self._expected = {name: expected_of(SHAPES[name]) for name in shapes}
+        self.mode = mode
         self.chance = random.Random(seed)
-        self.windows = Windows(LANES)
+        self.windows = Windows(2 * LANES)
         self.tally = Tally()
 
     @property
     def wants_more(self) -> bool:
-        return self.tally.kills < self._wanted
+        return self.tally.blows < self._wanted and len(self.tally.complaints) < ENOUGH_COMPLAINTS
 
     def run(self) -> Tally:
         _hurry()
         began = time.monotonic()
         lanes = [Lane(slot, self) for slot in range(LANES)]
+        harmed = began
         while self.wants_more or not all(lane.is_idle for lane in lanes):
             for lane in lanes:
                 lane.step()
+            if self._every is not None and time.monotonic() - harmed > self._every:
+                self._server.harm()
+                self.tally.harms += 1
+                harmed = time.monotonic()
             time.sleep(GLANCE)
         self.tally.seconds = time.monotonic() - began
         return self.tally
@@ -279,15 +97,9 @@ class Hunt:
         tally, starts = self.tally, [one for one in batch.book.lines() if one.what == "start"]
         tally.complaints += json.loads(batch.verdict.read_text())
         tally.jobs += len(batch.jobs)
-        tally.shapes[batch.shape.name] += batch.kills
+        tally.shapes[batch.shape.name] += batch.blows
         tally.starts += len(starts)
         tally.repeats += len(starts) - len({(one.job, one.at, one.neuron) for one in starts})
-
-
-def _cpu() -> float:
-    """Seconds of all that this process and its children have used."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
 
 
 def _hurry() -> None:
@@ -302,21 +114,26 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shape", action="append", choices=[*SHAPES])
+    parser.add_argument("--mode", choices=MODES, default="kill")
+    parser.add_argument("--harm", type=float, help=f"seconds; of {', '.join(HARMS)}")
     options = parser.parse_args()
+    if options.mode == "full" and options.server != "sqlite":
+        parser.error("only SQLite's room can be taken away")
     logging.getLogger("cnstra").setLevel(logging.CRITICAL)
-    shapes = options.shape or [name for name in SHAPES if name not in UNSUITED]
-    tally = hunt_on(options.server, options.kills, options.seed, shapes)
+    shapes = options.shape or [one for one in SHAPES if one not in UNSUITED]
+    with (
+        tempfile.TemporaryDirectory(prefix="cnstra-kills-") as folder,
+        SERVERS[options.server]() as server,
+    ):
+        tally = Hunt(
+            server, Path(folder), shapes,
+            blows=options.kills, seed=options.seed, mode=options.mode, every=options.harm,
+        ).run()  # fmt: skip
     for name, value in tally.rows():
         print(f"{name:22} {value:>8}")
     for complaint in tally.complaints[:20]:
         print(complaint)
-    return 1 if tally.complaints else 0
-
-
-def hunt_on(name: str, kills: int, seed: int, shapes: Sequence[str]) -> Tally:
-    """Kill so many workers on a server of our own."""
-    with tempfile.TemporaryDirectory(prefix="cnstra-kills-") as folder, SERVERS[name]() as server:
-        return Hunt(server, Path(folder), kills, seed, shapes).run()
+    return 1 if tally.complaints or tally.blows < options.kills else 0
 
 
 if __name__ == "__main__":

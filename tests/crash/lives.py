@@ -22,17 +22,18 @@ from tests.durables import StoreAround
 
 T = TypeVar("T")
 
-Moment = Literal["before", "after", "lost", "refused", "stalls"]
+Moment = Literal["before", "after", "lost", "refused", "stalls", "twice", "late"]
 """before, after: it dies before the call is sent, or once it has landed. lost: it has landed, and
 the reply is lost. refused: it was never sent. stalls: the worker stands still before it for so
-long that another takes its job over, and then goes on."""
+long that another takes its job over, and then goes on. twice: the message is delivered once more.
+late: and that when the lease of the first is over, past all that came between."""
 
 DEATHS: Sequence[Moment] = ("before", "after")
 MOMENTS: Mapping[str, Sequence[Moment]] = {
     "start": ("after",),
     "end": ("after",),
     "receive": ("after",),
-    "take": ("after",),
+    "take": ("after", "twice", "late"),
     "load": ("before", "after", "lost", "refused"),
     "commit": ("before", "after", "lost", "refused", "stalls"),
     "finish": ("before", "after", "lost", "refused", "stalls"),
@@ -134,6 +135,11 @@ class Life:
         if moment == "lost":
             raise away()
         return answer
+
+    def moment(self, name: str) -> str:
+        """What befalls the call of that name that is being made."""
+        fault = self._faults.get((name, self.calls[name]))
+        return "" if fault is None else fault.moment
 
     async def stand_still(self) -> None:
         """Wait, once it stands still, until it goes on."""
@@ -286,6 +292,9 @@ class MortalTransport:
         found = await self._inner.take(limit, lease=lease, wait=wait)
 
         async def taken() -> Sequence[Incoming]:
+            delay = {"twice": 0.0, "late": 2 * lease}.get(self._life.moment("take"))
+            if delay is not None:
+                await self._inner.send([Outgoing(one.body, one.id, delay) for one in found])
             return found
 
         return await self._life.call("take", taken, _broker_away) if found else found

@@ -1,15 +1,18 @@
 """A worker process that will be killed, and what its killer can see of it."""
 
 import asyncio
+import logging
 import mmap
 import os
 import random
+import sqlite3
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from cnstra import Queue, Worker
 from cnstra.clock import SystemClock
@@ -21,27 +24,32 @@ from tests.crash.shapes import Shape
 from tests.crash.witness import Line, Witness
 from tests.durables import with_store
 
-SLOT = struct.Struct("ii")
+SLOT = struct.Struct("iii")
 LONGEST = 0.003
 """Seconds that a handler takes at most."""
 
 
-class Windows:
-    """Memory shared with forked processes: of each how many activations are open, and were begun.
-
-    It holds what a process had written when it died.
+class Look(NamedTuple):
+    """What a process shows: how many activations are open, how many were begun, and how many of
+    its writes found no room.
     """
+
+    is_open: int = 0
+    begun: int = 0
+    refused: int = 0
+
+
+class Windows:
+    """Memory shared with forked processes. It holds what a process had written when it died."""
 
     def __init__(self, slots: int) -> None:
         self._memory = mmap.mmap(-1, SLOT.size * slots)
 
-    def look(self, slot: int) -> tuple[int, int]:
-        """(open, begun)"""
-        is_open, begun = SLOT.unpack_from(self._memory, slot * SLOT.size)
-        return is_open, begun
+    def look(self, slot: int) -> Look:
+        return Look(*SLOT.unpack_from(self._memory, slot * SLOT.size))
 
-    def show(self, slot: int, is_open: int, begun: int) -> None:
-        SLOT.pack_into(self._memory, slot * SLOT.size, is_open, begun)
+    def show(self, slot: int, look: Look) -> None:
+        SLOT.pack_into(self._memory, slot * SLOT.size, *look)
 
 
 class Named(SystemClock):
@@ -84,18 +92,52 @@ class Prey(Life):
         super().__init__(number, witness, clock, {job: job for job in jobs})
         self._windows = windows
         self._slot = slot
-        windows.show(slot, 0, 0)
+        windows.show(slot, Look())
 
     def write(self, line: Line) -> None:
         super().write(line)
-        is_open, begun = self._windows.look(self._slot)
+        look = self._windows.look(self._slot)
         if line.what == "start":
-            self._windows.show(self._slot, is_open + 1, begun + 1)
+            look = look._replace(is_open=look.is_open + 1, begun=look.begun + 1)
         elif line.what in ("end", "trouble"):
-            self._windows.show(self._slot, is_open - 1, begun)
+            look = look._replace(is_open=look.is_open - 1)
+        self._windows.show(self._slot, look)
+
+    def note_refusal(self) -> None:
+        """A write of this process found no room."""
+        look = self._windows.look(self._slot)
+        self._windows.show(self._slot, look._replace(refused=look.refused + 1))
 
     async def work(self) -> None:
         await asyncio.sleep(random.uniform(0.0, LONGEST))
+
+
+class _Refusals(logging.Handler):
+    """Counts what the log says of writes that found no room."""
+
+    def __init__(self, prey: Prey) -> None:
+        super().__init__()
+        self._prey = prey
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "full" in record.getMessage():
+            self._prey.note_refusal()
+
+
+def starve(prey: Prey) -> None:
+    """Leave this process no page to add to any database of SQLite."""
+    connect = sqlite3.connect
+
+    def starved(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA max_page_count = 1")  # no less than there are
+        return connection
+
+    sqlite3.connect = starved  # type: ignore[assignment]
+    logger = logging.getLogger("cnstra")
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    logger.addHandler(_Refusals(prey))
 
 
 @dataclass(frozen=True)
@@ -115,6 +157,19 @@ class Lair:
     def clock(self, life: int) -> SystemClock:
         return Ahead(2 * self.lease * life if self.leaps else 0.0)
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process is inside a transaction of a SQLite file."""
+        if not self.url.startswith("sqlite:"):
+            return False
+        file = urlsplit(self.url).path[1:]
+        with closing(sqlite3.connect(file, timeout=0.0)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+        return False
+
     def jobs(self, number: int) -> list[str]:
         return [f"{self.name}-{n}" for n in range(number)]
 
@@ -122,7 +177,9 @@ class Lair:
         """Add a job of each name; its run has the same name."""
 
         async def add() -> None:
-            async with Queue(self.name, self.url, store=self.store, clock=Named(self.name)) as queue:
+            async with Queue(
+                self.name, self.url, store=self.store, clock=Named(self.name)
+            ) as queue:
                 for job in jobs:
                     options = {"max_attempts": shape.attempts, "job_id": job}
                     await queue.enqueue(shape.signal(job), **options)

@@ -1,5 +1,6 @@
 """The brokers on which real processes are killed, each on a server of its own."""
 
+import os
 import tempfile
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -11,18 +12,37 @@ from tests.nats_server import NatsServer
 from tests.postgres_server import PostgresServer
 from tests.rabbitmq_server import RabbitServer
 from tests.redis_server import RedisServer
-from tests.sqs_server import SQSServer
+from tests.sqs_server import CREDENTIALS, SQSServer
+
+HARMS = ("bullmq", "postgres", "nats", "rabbitmq")
+"""The servers that can be harmed."""
+
+
+def _unharmed() -> None:
+    raise NotImplementedError("there is no server to harm")
 
 
 @dataclass(frozen=True)
 class Server:
-    """lair: a queue of that name; the folder is its own."""
+    """lair: a queue of that name; the folder is its own. harm: kill it and start it again, or cut
+    what it is connected by.
+    """
 
     lair: Callable[[str, Path], Lair]
+    harm: Callable[[], None] = _unharmed
 
 
 SHORT = 1.0
 """Seconds of a lease, where time is the server's."""
+
+
+SAFE = ("--appendonly", "yes", "--appendfsync", "always")
+"""A Redis that has kept what it said it had."""
+
+
+def _again(server: RedisServer | PostgresServer | NatsServer) -> None:
+    server.kill()
+    server.start()
 
 
 def _beside(folder: Path) -> str:
@@ -40,20 +60,24 @@ def _sqlite() -> Generator[Server]:
 @contextmanager
 def _bullmq() -> Generator[Server]:
     with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(Path(folder))
+        server = RedisServer(Path(folder), *SAFE)
         server.start()
         try:
-            yield Server(lambda name, _: Lair(name, server.url, None, SHORT, False))
+            yield Server(
+                lambda name, _: Lair(name, server.url, None, SHORT, False), lambda: _again(server)
+            )
         finally:
             server.stop()
 
 
 @contextmanager
 def _postgres() -> Generator[Server]:
-    server = PostgresServer()
+    server = PostgresServer(fsync="on")
     server.start()
     try:
-        yield Server(lambda name, _: Lair(name, server.url, None, SHORT, False))
+        yield Server(
+            lambda name, _: Lair(name, server.url, None, SHORT, False), lambda: _again(server)
+        )
     finally:
         server.stop()
 
@@ -64,7 +88,9 @@ def _nats() -> Generator[Server]:
         server = NatsServer(Path(folder))
         server.start()
         try:
-            yield Server(lambda name, _: Lair(name, server.url, None, SHORT, False))
+            yield Server(
+                lambda name, _: Lair(name, server.url, None, SHORT, False), lambda: _again(server)
+            )
         finally:
             server.stop()
 
@@ -75,7 +101,9 @@ def _rabbitmq() -> Generator[Server]:
         server = RabbitServer(Path(folder))
         server.start()
         try:
-            yield Server(lambda name, own: Lair(name, server.url, _beside(own), SHORT, False))
+            yield Server(
+                lambda name, own: Lair(name, server.url, _beside(own), SHORT, False), server.cut
+            )
         finally:
             server.stop()
 
@@ -84,6 +112,7 @@ def _rabbitmq() -> Generator[Server]:
 def _sqs() -> Generator[Server]:
     server = SQSServer()
     server.start()
+    os.environ.update(CREDENTIALS)
     try:
         yield Server(lambda name, own: Lair(name, server.url(), _beside(own), SHORT, False))
     finally:

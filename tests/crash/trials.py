@@ -132,9 +132,7 @@ class Stagehand:
         self._story.lives += 1
         mine = faults[number] if number < len(faults) else ()
         life = self._new_life(number, mine)
-        rivals = [
-            self._new_life(FIRST_RIVAL + number + n) for n in range(self._trial.shape.rivals)
-        ]
+        rivals = [self._new_life(FIRST_RIVAL + number + n) for n in range(self._trial.shape.rivals)]
         running = asyncio.gather(*(self._live(one) for one in (life, *rivals)))
         stalled = asyncio.ensure_future(life.stalled.wait())
         await asyncio.wait({running, stalled}, return_when=asyncio.FIRST_COMPLETED)

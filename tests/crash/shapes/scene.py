@@ -150,17 +150,17 @@ class Scene:
 
     # --- troubles, each once an activation
 
-    def _is_due(self, name: str, work: Work, ctx: Context[Any]) -> bool:
-        if self.stage.count("trouble", work["job"], work["at"]):
+    def _is_due(self, name: str, work: Work, ctx: Context[Any], times: int = 1) -> bool:
+        if self.stage.count("trouble", work["job"], work["at"]) >= times:
             return False
         self.tell("trouble", name, work, ctx)
         return True
 
-    def fails(self, name: str, *where: str) -> Trouble:
-        """It raises, the first time; at these branches, or at each."""
+    def fails(self, name: str, *where: str, times: int = 1) -> Trouble:
+        """It raises so many times; at these branches, or at each."""
 
         async def trouble(work: Work, ctx: Context[Any]) -> bool:
-            if (not where or work["at"] in where) and self._is_due(name, work, ctx):
+            if (not where or work["at"] in where) and self._is_due(name, work, ctx, times):
                 raise Broken(work["at"])
             return False
 

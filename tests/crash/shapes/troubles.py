@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cnstra import Context, DoNotRetry, Neuron
+from cnstra import Context, DoNotRetry, Neuron, Signal
 from tests.crash.names import ENTRY, branch
 from tests.crash.shapes.fans import fan_out
 from tests.crash.shapes.scene import Scene, Shape, Work
@@ -39,6 +39,22 @@ def abort(scene: Scene) -> Neurons:
     return fan_out(scene, 3, trouble=trouble)
 
 
+def interrupted_write(scene: Scene) -> Neurons:
+    """A handler that writes its context first, and is stopped in the middle."""
+    middle, later = scene.channel("middle"), scene.channel("later")
+
+    def emit(work: Work, ctx: Context[Any]) -> list[Signal[Work]]:
+        del ctx
+        return [later.create_signal(scene.next(work, 0))]
+
+    stops = scene.stops("writer")
+    return [
+        scene.node("first", scene.entry, middle),
+        scene.neuron("writer", middle, emit, [later], trouble=stops, early=True),
+        scene.node("last", later, scene.result),
+    ]
+
+
 def failing_inside(scene: Scene) -> Neurons:
     """An inner run that fails once, and its outer activation with it."""
     middle, inside = scene.channel("middle"), scene.channel("inside")
@@ -71,6 +87,7 @@ TROUBLES = (
     Shape("failing branch", failing_branch, attempts=TRIES),
     Shape("timeout", timeout, attempts=TRIES),
     Shape("abort", abort),
+    Shape("interrupted write", interrupted_write),
     Shape("inner run that fails", failing_inside, attempts=TRIES),
     Shape("dead letter, redriven", dead_letter, attempts=TRIES, redrives=1),
 )
