@@ -105,7 +105,7 @@ CONTROLS = (
         "_digest(_KEY + emission)",
         "memory",
         "several entries",
-        BRANCHES,
+        RESULTS,
     ),
     Control(
         "make a key of chance",

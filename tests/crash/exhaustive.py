@@ -89,22 +89,19 @@ def faults_of(quiet: Story) -> Iterator[tuple[tuple[Fault, ...], ...]]:
                     yield *[()] * life, (Fault(call, number, moment),)
 
 
-def try_shape(shape: Shape, store: str, sample: float, seed: int) -> Tally:
+def try_shape(place: Field, store: str, shape: Shape, sample: float, seed: int) -> Tally:
     """Every trial of a shape on a store; or a share of them, as the seed says."""
     tally, began, chance = Tally(shape.name, store), time.monotonic(), random.Random(seed)
+    if shape.rivals and not place.virtual:
+        return tally  # it would wait for leases to pass
     expected = expected_of(shape)
-    with FIELDS[store]() as place:
-        if shape.rivals and not place.virtual:
-            return tally  # it would wait for leases to pass
-        for durability in DURABILITIES:
-            quiet = place.play(Trial(shape, durability))
-            tally.complaints += judge(Trial(shape, durability), quiet, expected)
-            tally.trials["points"] += sum(
-                map(sum, (each.values() for each in quiet.calls.values()))
-            )
-            for faults in faults_of(quiet):
-                if chance.random() < sample:
-                    _try(place, Trial(shape, durability, faults), expected, tally)
+    for durability in DURABILITIES:
+        quiet = place.play(Trial(shape, durability))
+        tally.complaints += judge(Trial(shape, durability), quiet, expected)
+        tally.trials["points"] += sum(sum(calls.values()) for calls in quiet.calls.values())
+        for faults in faults_of(quiet):
+            if chance.random() < sample:
+                _try(place, Trial(shape, durability, faults), expected, tally)
     tally.seconds = time.monotonic() - began
     return tally
 
@@ -140,7 +137,8 @@ def run(
 def try_shape_named(shape: str, store: str, sample: float, seed: int) -> Tally:
     """In a process of its own, which has nothing to say of what was done to it."""
     logging.getLogger("cnstra").setLevel(logging.CRITICAL)
-    return try_shape(SHAPES[shape], store, sample, seed)
+    with FIELDS[store]() as place:
+        return try_shape(place, store, SHAPES[shape], sample, seed)
 
 
 def main() -> int:

@@ -15,9 +15,9 @@ from tests.crash.flow import ended
 from tests.crash.prey import LONGEST, Windows
 
 Mode = Literal["kill", "deploy", "zombie", "rivals", "full"]
-"""kill: SIGKILL. deploy: SIGTERM. zombie: it is stopped, another takes over, and it goes on. rivals:
-it is killed while another works on the same jobs. full: it is killed, and every other worker has no
-room left to write in.
+"""kill: SIGKILL. deploy: SIGTERM. zombie: it is stopped, another takes over, and it goes on.
+rivals: it is killed while another works on the same jobs. full: it is killed, and every other
+worker has no room left to write in.
 """
 
 MODES: tuple[Mode, ...] = ("kill", "deploy", "zombie", "rivals", "full")

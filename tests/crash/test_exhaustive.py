@@ -28,7 +28,8 @@ def _silence() -> Iterator[None]:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_invariant_holds_in_memory(shape: str) -> None:
-    tally = try_shape(SHAPES[shape], "memory", 0.1, SEED)
+    with FIELDS["memory"]() as place:
+        tally = try_shape(place, "memory", SHAPES[shape], 0.1, SEED)
     assert tally.complaints == []
     assert sum(tally.trials[moment] for moment in ("before", "after", "lost")) > 0
     assert not tally.trials["none came"]
@@ -38,5 +39,7 @@ def test_every_invariant_holds_in_memory(shape: str) -> None:
 @pytest.mark.parametrize("store", SHARES)
 def test_every_invariant_holds_on_each_store(store: str) -> None:
     assert set(FIELDS) == {"memory", *SHARES}
-    for number, shape in enumerate(SHAPES.values()):
-        assert try_shape(shape, store, SHARES[store], SEED + number).complaints == []
+    with FIELDS[store]() as place:
+        for number, shape in enumerate(SHAPES.values()):
+            tally = try_shape(place, store, shape, SHARES[store], SEED + number)
+            assert tally.complaints == []

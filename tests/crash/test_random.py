@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cnstra import Context, Neuron, Signal
+from cnstra.durable.journal import Durability
 from tests.crash.exhaustive import DURABILITIES, expected_of, judge
 from tests.crash.grounds import FIELDS
 from tests.crash.invariants import trace_complaints
@@ -22,7 +23,7 @@ from tests.crash.shapes import Scene, Shape, Work
 from tests.crash.shapes.scene import Kind
 from tests.crash.trials import Trial
 
-EXAMPLES = 2_000 if os.environ.get("CRASH") == "full" else 40
+EXAMPLES = 2_000 if os.environ.get("CRASH") == "full" else 25
 ATTEMPTS = 100
 """More than all failures of any of these graphs."""
 
@@ -114,11 +115,12 @@ def _silence() -> Iterator[None]:
 
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("store", ["memory", "messages", "copies"])
-@pytest.mark.parametrize("durability", DURABILITIES)
-def test_any_graph_under_any_faults(store: str, durability: Any) -> None:
+def test_any_graph_under_any_faults(store: str) -> None:
     @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
-    @given(graphs, schedules)
-    def check(graph: Graph, schedule: tuple[tuple[Fault, ...], ...]) -> None:
+    @given(st.sampled_from(DURABILITIES), graphs, schedules)
+    def check(
+        durability: Durability, graph: Graph, schedule: tuple[tuple[Fault, ...], ...]
+    ) -> None:
         trial = Trial(graph.shape(), durability, schedule)
         with FIELDS[store]() as place:
             story, again = place.play(trial), place.play(trial)
