@@ -24,9 +24,12 @@ from tests.crash.grounds import FIELDS, Field
 from tests.crash.invariants import Evidence, Expected, complaints, trace_complaints
 from tests.crash.lives import DEATHS, MOMENTS, Fault
 from tests.crash.shapes import SHAPES, Shape
-from tests.crash.trials import JOB, Story, Trial
+from tests.crash.trials import ENQUEUER, JOB, Story, Trial
 
 DURABILITIES: Sequence[Durability] = ("exit", "behind", "step")
+FIRST_RUN = "id-1"
+"""What the first run of a clock is called, and so that of the run without faults."""
+
 THREADED = ("threads",)
 """Shapes whose handlers' threads come and go as they like, so that no two runs are alike."""
 
@@ -68,7 +71,7 @@ def judge(trial: Trial, story: Story, expected: Expected) -> Iterator[str]:
     """What is wrong with what came of a trial."""
     evidence = Evidence(
         expected, trial.durability, story.state, story.result, story.lines, story.left,
-        lives=story.lives, limit=expected.lives + _ended_by(story), same_run=True,
+        lives=story.lives, limit=expected.lives + _ended_by(story), same_run=story.run == FIRST_RUN,
         checkpoints=trial.shape.checkpoints, befell=bool(story.came),
     )  # fmt: skip
     for complaint in complaints(evidence):
@@ -80,13 +83,18 @@ def _ended_by(story: Story) -> int:
     return sum(one.moment in (*DEATHS, "stalls") for one in story.came)
 
 
-def faults_of(quiet: Story) -> Iterator[tuple[tuple[Fault, ...], ...]]:
-    """Each fault at each point that the workers of a run without faults have passed."""
+def trials_of(shape: Shape, durability: Durability, quiet: Story) -> Iterator[Trial]:
+    """Each fault at each point that was passed without any."""
     for life, calls in sorted(quiet.calls.items()):
         for call, times in calls.items():
             for number in range(1, times + 1):
                 for moment in MOMENTS[call]:
-                    yield *[()] * life, (Fault(call, number, moment),)
+                    fault = (Fault(call, number, moment),)
+                    if life == ENQUEUER:
+                        if moment != "stalls":
+                            yield Trial(shape, durability, enqueuing=fault)
+                    else:
+                        yield Trial(shape, durability, (*[()] * life, fault))
 
 
 def try_shape(place: Field, store: str, shape: Shape, sample: float, seed: int) -> Tally:
@@ -99,16 +107,16 @@ def try_shape(place: Field, store: str, shape: Shape, sample: float, seed: int) 
         quiet = place.play(Trial(shape, durability))
         tally.complaints += judge(Trial(shape, durability), quiet, expected)
         tally.trials["points"] += sum(sum(calls.values()) for calls in quiet.calls.values())
-        for faults in faults_of(quiet):
+        for trial in trials_of(shape, durability, quiet):
             if chance.random() < sample:
-                _try(place, Trial(shape, durability, faults), expected, tally)
+                _try(place, trial, expected, tally)
     tally.seconds = time.monotonic() - began
     return tally
 
 
 def _try(place: Field, trial: Trial, expected: Expected, tally: Tally) -> None:
     story = place.play(trial)
-    moment = trial.faults[-1][0].moment
+    moment = (trial.enqueuing or trial.faults[-1])[0].moment
     tally.trials[moment if story.came else "none came"] += 1
     tally.complaints += judge(trial, story, expected)
     if place.virtual and moment in DEATHS and trial.shape.name not in THREADED:
@@ -121,21 +129,24 @@ def run(
     stores: Sequence[str], shapes: Sequence[str], sample: float, seed: int, processes: int
 ) -> list[Tally]:
     """Each shape on each store, some at a time; each prints its row when it is done."""
-    tallies: list[Tally] = []
+    parts = [
+        (shape, store, sample, seed + place)
+        for place, (store, shape) in enumerate((b, a) for b in stores for a in shapes)
+    ]
+    if processes == 1:
+        return [_told(try_shape_named(*part)) for part in parts]
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        waiting = [
-            pool.submit(try_shape_named, shape, store, sample, seed + place)
-            for place, (store, shape) in enumerate((b, a) for b in stores for a in shapes)
-        ]
-        for one in waiting:
-            tally = one.result()
-            print(tally.row(), flush=True)
-            tallies.append(tally)
-    return tallies
+        waiting = [pool.submit(try_shape_named, *part) for part in parts]
+        return [_told(one.result()) for one in waiting]
+
+
+def _told(tally: Tally) -> Tally:
+    print(tally.row(), flush=True)
+    return tally
 
 
 def try_shape_named(shape: str, store: str, sample: float, seed: int) -> Tally:
-    """In a process of its own, which has nothing to say of what was done to it."""
+    """On a server of its own; the log has nothing to say of what is done to it."""
     logging.getLogger("cnstra").setLevel(logging.CRITICAL)
     with FIELDS[store]() as place:
         return try_shape(place, store, SHAPES[shape], sample, seed)

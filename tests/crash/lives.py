@@ -12,7 +12,7 @@ import msgspec
 from cnstra.clock import Clock
 from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
 from cnstra.errors import BrokerUnavailable, Fenced, StoreUnavailable
-from cnstra.jobs.broker import Broker, LeaseState
+from cnstra.jobs.broker import Broker, LeaseState, NewJob
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery
 from cnstra.jobs.transport import Incoming, Outgoing, Transport
@@ -32,6 +32,7 @@ DEATHS: Sequence[Moment] = ("before", "after")
 MOMENTS: Mapping[str, Sequence[Moment]] = {
     "start": ("after",),
     "end": ("after",),
+    "enqueue": ("before", "after", "lost", "refused"),
     "receive": ("after",),
     "take": ("after", "twice", "late"),
     "load": ("before", "after", "lost", "refused"),
@@ -234,6 +235,9 @@ class MortalBroker:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
+        return await self._life.call("enqueue", lambda: self._inner.enqueue(jobs), _broker_away)
 
     async def receive(
         self, limit: int, *, lease: float, wait: float, rate: RateLimit | None

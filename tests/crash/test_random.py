@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cnstra import Context, Neuron, Signal
-from cnstra.durable.journal import Durability
 from tests.crash.exhaustive import DURABILITIES, expected_of, judge
 from tests.crash.grounds import FIELDS
 from tests.crash.invariants import trace_complaints
@@ -23,7 +22,7 @@ from tests.crash.shapes import Scene, Shape, Work
 from tests.crash.shapes.scene import Kind
 from tests.crash.trials import Trial
 
-EXAMPLES = 2_000 if os.environ.get("CRASH") == "full" else 25
+EXAMPLES = 3_000 if os.environ.get("CRASH") == "full" else 60
 ATTEMPTS = 100
 """More than all failures of any of these graphs."""
 
@@ -54,7 +53,7 @@ class Graph:
 
     def shape(self) -> Shape:
         checkpoints = frozenset(f"n{at}" for at, node in enumerate(self.nodes) if node.checkpoint)
-        return Shape("random", self._build, attempts=ATTEMPTS, checkpoints=checkpoints)
+        return Shape(str(self.nodes), self._build, attempts=ATTEMPTS, checkpoints=checkpoints)
 
     def _build(self, scene: Scene) -> list[Neuron[Any, Any]]:
         channels = [scene.entry, *(scene.channel(f"c{at}") for at in range(1, len(self.nodes)))]
@@ -74,7 +73,7 @@ class Graph:
         async def trouble(work: Work, ctx: Context[Any]) -> bool:
             if node.sleeps:
                 await scene.stage.clock.sleep(node.sleeps)
-            return await fails(work, ctx)
+            return bool(node.fails) and await fails(work, ctx)
 
         return scene.neuron(
             name, channels[at], emit, list(dict.fromkeys(targets)), kind=node.kind, trouble=trouble,
@@ -101,7 +100,14 @@ def faults(draw: st.DrawFn) -> Fault:
     return Fault(call, draw(st.integers(1, 6)), draw(st.sampled_from(MOMENTS[call])))
 
 
-schedules = st.lists(st.lists(faults(), max_size=3).map(tuple), max_size=4).map(tuple)
+few = st.lists(faults(), max_size=3).map(tuple)
+trials = st.builds(
+    Trial,
+    graphs.map(Graph.shape),
+    st.sampled_from(DURABILITIES),
+    st.lists(few, max_size=4).map(tuple),
+    few,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -117,11 +123,8 @@ def _silence() -> Iterator[None]:
 @pytest.mark.parametrize("store", ["memory", "messages", "copies"])
 def test_any_graph_under_any_faults(store: str) -> None:
     @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
-    @given(st.sampled_from(DURABILITIES), graphs, schedules)
-    def check(
-        durability: Durability, graph: Graph, schedule: tuple[tuple[Fault, ...], ...]
-    ) -> None:
-        trial = Trial(graph.shape(), durability, schedule)
+    @given(trials)
+    def check(trial: Trial) -> None:
         with FIELDS[store]() as place:
             story, again = place.play(trial), place.play(trial)
         assert list(judge(trial, story, expected_of(trial.shape))) == []

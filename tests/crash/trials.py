@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from cnstra import Queue, Worker
 from cnstra.clock import Clock
 from cnstra.durable.adapters import adapter_for
 from cnstra.durable.journal import Durability
+from cnstra.errors import BrokerUnavailable, Fenced, StoreUnavailable
 from cnstra.jobs.messages import MessageBroker
 from tests import mail
 from tests.crash.lives import Fault, Life, MortalBroker, MortalStore, MortalTransport
@@ -19,6 +21,9 @@ from tests.crash.witness import Line, Memory, Witness
 
 JOB = "job"
 MOST_LIVES = 12
+ENQUEUER = -1
+"""The number of the life that adds the job."""
+
 FIRST_RIVAL = 1000
 """The number of the life that is the first worker's rival."""
 
@@ -63,23 +68,28 @@ class Ground:
 
 @dataclass(frozen=True)
 class Trial:
-    """faults: of each worker in turn; those that come after them have none."""
+    """faults: of each worker in turn; those that come after them have none. enqueuing: of whoever
+    adds the job, and does so again.
+    """
 
     shape: Shape
     durability: Durability
     faults: tuple[tuple[Fault, ...], ...] = ()
+    enqueuing: tuple[Fault, ...] = ()
 
     def __str__(self) -> str:
-        told = "; ".join(", ".join(map(str, each)) or "none" for each in self.faults)
+        faults = (self.enqueuing, *self.faults) if self.enqueuing else self.faults
+        told = "; ".join(", ".join(map(str, each)) or "none" for each in faults)
         return f"{self.shape.name}, {self.durability}: {told or 'no fault'}"
 
 
 @dataclass
 class Story:
-    """What came of a trial. left: entries of progress that are still stored. calls: of each worker.
-    came: the faults that did.
+    """What came of a trial. run: the id of the job's run. left: entries of progress that are still
+    stored. calls: of each worker, and of whoever added the job. came: the faults that did.
     """
 
+    run: str = ""
     state: str | None = None
     result: Any = None
     left: int = 0
@@ -103,9 +113,11 @@ class Stagehand:
     async def play(self) -> Story:
         story, shape = self._story, self._trial.shape
         async with self._ground.queue(self._clock) as queue:
-            await queue.enqueue(shape.signal(JOB), job_id=JOB, max_attempts=shape.attempts)
+            await self._enqueue()
+            await self._add_to(queue)
             record = await queue.record(JOB)
             assert record is not None
+            story.run = record.run
             self._jobs[record.run] = JOB
             redrives = shape.redrives
             while story.lives < MOST_LIVES:
@@ -124,6 +136,19 @@ class Stagehand:
             await queue.remove(JOB)
         story.lines = self._witness.lines()
         return story
+
+    async def _enqueue(self) -> None:
+        """Add the job, as somebody to whom something may happen; they may not get to its end."""
+        life = self._new_life(ENQUEUER, self._trial.enqueuing)
+        async with self._ground.queue(self._clock, life) as queue:
+            with suppress(Fenced, BrokerUnavailable, StoreUnavailable):
+                await self._add_to(queue)
+        self._story.calls[ENQUEUER] = life.calls
+        self._story.came += life.came
+
+    async def _add_to(self, queue: Queue) -> None:
+        shape = self._trial.shape
+        await queue.enqueue(shape.signal(JOB), job_id=JOB, max_attempts=shape.attempts)
 
     async def _one_life(self) -> None:
         """A worker until it ends, and its rivals; while it stands still, another in its place."""
