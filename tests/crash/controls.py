@@ -135,13 +135,13 @@ CONTROLS = (
         BRANCHES,
     ),
     Control(
-        "refuse the repeat of a lost reply",
+        "give a job out while it is leased",
         "adapters/memory/jobs.py",
-        "        if job and job.token == ending.token:\n            return\n",
-        "",
+        "        self._set_due(job, wanted.until)",
+        "        self._set_due(job, wanted.now)",
         "memory",
-        "failing branch",
-        BOUNDED,
+        "long handler",
+        TWICE,
     ),
     Control(
         "renew nothing",
