@@ -164,6 +164,7 @@ class Lane:
             os.kill(self._pid, signal.SIGCONT)
         else:
             self._hunt.tally.blows += 1
+            self._hunt.tally.starved += self._hunt.windows.look(self._slot).refused
             batch.blows += 1
             self._blow(batch)
 
