@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 KILLS = {
     "sqlite": 10_000, "bullmq": 2_000, "postgres": 2_000, "rabbitmq": 300, "nats": 300, "sqs": 300,
 }  # fmt: skip
-MODES = {"deploy": 300, "zombie": 300, "rivals": 300, "full": 300}
+MODES = {"deploy": 300, "zombie": 300, "rivals": 300}
 """On SQLite; what they are: `tests/crash/lane.py`."""
 
 HARMED = {"bullmq": 100, "postgres": 100, "nats": 100, "rabbitmq": 100}

@@ -9,7 +9,7 @@ from cnstra.durable.journal import Durability
 from cnstra.jobs.broker import JobRecord
 from tests.crash.flow import fork
 from tests.crash.invariants import OVER, Evidence, Expected, complaints
-from tests.crash.prey import Lair, Prey, Windows, starve
+from tests.crash.prey import Lair, Prey, Windows
 from tests.crash.shapes import Shape
 from tests.crash.witness import Book, Line
 
@@ -37,7 +37,6 @@ class Batch:
         self.jobs = lair.jobs(JOBS)
         self.lives = 0
         self.blows = 0
-        self.is_starving = False
 
     def __str__(self) -> str:
         return f"{self.shape.name}, {self.durability}"
@@ -51,14 +50,7 @@ class Batch:
         self.lives += 1
         clock = self.lair.clock(self.lives)
         life = Prey(self.lives, self.book, clock, self.jobs, windows, slot)
-        starves = self.is_starving
-
-        def work() -> None:
-            if starves:
-                starve(life)
-            self.lair.work(self.shape, life, self.durability)
-
-        return fork(work)
+        return fork(lambda: self.lair.work(self.shape, life, self.durability))
 
     def fork_judge(self) -> int:
         """A process that writes down what is wrong with the jobs, once they are over."""

@@ -117,8 +117,8 @@ def main() -> int:
     parser.add_argument("--mode", choices=MODES, default="kill")
     parser.add_argument("--harm", type=float, help=f"seconds; of {', '.join(HARMS)}")
     options = parser.parse_args()
-    if options.mode == "full" and options.server != "sqlite":
-        parser.error("only SQLite's room can be taken away")
+    if options.harm is not None and options.server not in HARMS:
+        parser.error(f"{options.server} cannot be harmed: {', '.join(HARMS)} can")
     logging.getLogger("cnstra").setLevel(logging.CRITICAL)
     shapes = options.shape or [one for one in SHAPES if one not in UNSUITED]
     with (

@@ -14,21 +14,17 @@ from tests.crash.batch import Batch
 from tests.crash.flow import ended
 from tests.crash.prey import LONGEST, Windows
 
-Mode = Literal["kill", "deploy", "zombie", "rivals", "full"]
+Mode = Literal["kill", "deploy", "zombie", "rivals"]
 """kill: SIGKILL. deploy: SIGTERM. zombie: it is stopped, another takes over, and it goes on.
-rivals: it is killed while another works on the same jobs. full: it is killed, and every other
-worker has no room left to write in.
+rivals: it is killed while another works on the same jobs.
 """
 
-MODES: tuple[Mode, ...] = ("kill", "deploy", "zombie", "rivals", "full")
+MODES: tuple[Mode, ...] = ("kill", "deploy", "zombie", "rivals")
 BLOWS_EACH = 80
 """What befalls a batch at most."""
 
 PATIENCE = 60.0
 """Seconds in which a worker must get to work, and the last one to the end."""
-
-HUNGER = 0.5
-"""Seconds that a worker has which has no room: it may never get to work."""
 
 ENOUGH = (1, 1, 1, 2, 2, 3, 4, 6)
 """After how many activations begun a worker may be struck, by chance."""
@@ -42,7 +38,6 @@ class Tally:
 
     blows: int = 0
     misses: int = 0
-    starved: int = 0
     harms: int = 0
     batches: int = 0
     jobs: int = 0
@@ -55,7 +50,6 @@ class Tally:
     def rows(self) -> Iterator[tuple[str, object]]:
         yield "in mid-work", self.blows
         yield "missed", self.misses
-        yield "writes without room", self.starved
         yield "harms to the server", self.harms
         yield "a second", round(self.blows / max(self.seconds, 0.001), 1)
         yield "batches", self.batches
@@ -117,7 +111,7 @@ class Lane:
         pid, status = os.waitpid(self._pid, os.WNOHANG)
         if pid:
             self._ended(batch, os.waitstatus_to_exitcode(status))
-        elif time.monotonic() - self._began > self._patience(batch):
+        elif time.monotonic() - self._began > PATIENCE:
             self._give_up(batch)
         elif self._may_strike(batch):
             self._hunt_down(batch)
@@ -128,18 +122,9 @@ class Lane:
     def _may_strike(self, batch: Batch) -> bool:
         return self._does == "works" and self._hunt.wants_more and batch.blows < BLOWS_EACH
 
-    def _patience(self, batch: Batch) -> float:
-        return HUNGER if self._is_hungry(batch) else PATIENCE
-
-    def _is_hungry(self, batch: Batch) -> bool:
-        """Whether this worker has no room; the last one does."""
-        return self._hunt.mode == "full" and self._does == "works" and batch.is_starving
-
     def _have_worked(self, batch: Batch) -> None:
         if self._hunt.mode == "rivals" and not self._others:
             self._others.append(batch.fork_worker(self._hunt.windows, self._slot + 1))
-        may_strike = self._hunt.wants_more and batch.blows < BLOWS_EACH
-        batch.is_starving = self._hunt.mode == "full" and may_strike and not batch.is_starving
         self._watch("works", batch.fork_worker(self._hunt.windows, self._slot))
         self._strike_at, self._enough = 0.0, self._hunt.chance.choice(ENOUGH)
 
@@ -164,7 +149,6 @@ class Lane:
             os.kill(self._pid, signal.SIGCONT)
         else:
             self._hunt.tally.blows += 1
-            self._hunt.tally.starved += self._hunt.windows.look(self._slot).refused
             batch.blows += 1
             self._blow(batch)
 
@@ -218,11 +202,7 @@ class Lane:
     def _give_up(self, batch: Batch) -> None:
         os.kill(self._pid, signal.SIGKILL)
         ended(self._pid)
-        if self._is_hungry(batch):
-            self._hunt.tally.starved += self._hunt.windows.look(self._slot).refused
-            self._have_worked(batch)
-        else:
-            self._fail(batch, f"time to terminal is bounded: no end in {PATIENCE:g} s")
+        self._fail(batch, f"time to terminal is bounded: no end in {PATIENCE:g} s")
 
     def _fail(self, batch: Batch, what: str) -> None:
         self._hunt.tally.complaints.append(f"{batch}: {what}")

@@ -1,42 +1,42 @@
 """A worker process that will be killed, and what its killer can see of it."""
 
 import asyncio
-import logging
 import mmap
 import os
 import random
 import sqlite3
 import struct
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from cnstra import Queue, Worker
 from cnstra.clock import SystemClock
 from cnstra.durable.adapters import adapter_for
 from cnstra.durable.journal import Durability
+from cnstra.errors import BrokerUnavailable, StoreUnavailable
 from cnstra.jobs.broker import JobRecord
 from tests.crash.lives import Life, MortalBroker, MortalStore
 from tests.crash.shapes import Shape
 from tests.crash.witness import Line, Witness
 from tests.durables import with_store
 
-SLOT = struct.Struct("iii")
+T = TypeVar("T")
+
+SLOT = struct.Struct("ii")
+PAUSE = 0.05
 LONGEST = 0.003
 """Seconds that a handler takes at most."""
 
 
 class Look(NamedTuple):
-    """What a process shows: how many activations are open, how many were begun, and how many of
-    its writes found no room.
-    """
+    """What a process shows: how many activations are open, and how many were begun."""
 
     is_open: int = 0
     begun: int = 0
-    refused: int = 0
 
 
 class Windows:
@@ -52,19 +52,13 @@ class Windows:
         SLOT.pack_into(self._memory, slot * SLOT.size, *look)
 
 
-class Named(SystemClock):
-    """A clock that is ahead of the machine's, and names what is new in a row."""
+class Naming(SystemClock):
+    """A clock by which the next run gets a name that was chosen."""
 
-    def __init__(self, name: str, ahead: float = 0.0) -> None:
-        self.ahead = ahead
-        self._name = name
-        self._ids = count()
-
-    def time(self) -> float:
-        return super().time() + self.ahead
+    name = ""
 
     def new_id(self) -> str:
-        return f"{self._name}-{next(self._ids)}"
+        return self.name
 
 
 class Ahead(SystemClock):
@@ -103,41 +97,8 @@ class Prey(Life):
             look = look._replace(is_open=look.is_open - 1)
         self._windows.show(self._slot, look)
 
-    def note_refusal(self) -> None:
-        """A write of this process found no room."""
-        look = self._windows.look(self._slot)
-        self._windows.show(self._slot, look._replace(refused=look.refused + 1))
-
     async def work(self) -> None:
         await asyncio.sleep(random.uniform(0.0, LONGEST))
-
-
-class _Refusals(logging.Handler):
-    """Counts what the log says of writes that found no room."""
-
-    def __init__(self, prey: Prey) -> None:
-        super().__init__()
-        self._prey = prey
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if "full" in record.getMessage():
-            self._prey.note_refusal()
-
-
-def starve(prey: Prey) -> None:
-    """Leave this process no page to add to any database of SQLite."""
-    connect = sqlite3.connect
-
-    def starved(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
-        connection.execute("PRAGMA max_page_count = 1")  # no less than there are
-        return connection
-
-    sqlite3.connect = starved  # type: ignore[assignment]
-    logger = logging.getLogger("cnstra")
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False
-    logger.addHandler(_Refusals(prey))
 
 
 @dataclass(frozen=True)
@@ -177,12 +138,13 @@ class Lair:
         """Add a job of each name; its run has the same name."""
 
         async def add() -> None:
-            async with Queue(
-                self.name, self.url, store=self.store, clock=Named(self.name)
-            ) as queue:
-                for job in jobs:
-                    options = {"max_attempts": shape.attempts, "job_id": job}
-                    await queue.enqueue(shape.signal(job), **options)
+            clock = Naming()
+            queue = Queue(self.name, self.url, store=self.store, clock=clock)
+            options = {"max_attempts": shape.attempts}
+            async with opened(queue):
+                for clock.name in jobs:
+                    signal, job = shape.signal(clock.name), clock.name
+                    await stubbornly(partial(queue.enqueue, signal, job_id=job, **options))
 
         asyncio.run(add())
 
@@ -193,7 +155,7 @@ class Lair:
             os.setpriority(os.PRIO_PROCESS, 0, 0)
 
         async def run() -> None:
-            async with self._watched(life) as queue:
+            async with opened(self._watched(life)) as queue:
                 worker = Worker(
                     queue, shape.cns(life), results=["result"], durability=durability,
                     crash_limit=None, lease=self.lease, **options,
@@ -220,15 +182,33 @@ class Lair:
         """Of each job what its broker holds, and how much progress its store still does."""
 
         async def look() -> list[tuple[JobRecord | None, int]]:
-            clock = self.clock(life)
-            async with Queue(self.name, self.url, store=self.store, clock=clock) as queue:
-                store = queue.store
-                assert store is not None
-                found: list[tuple[JobRecord | None, int]] = []
-                for job in jobs:
-                    peeked = store.peek
-                    saved = await queue.io.call(lambda job=job, peek=peeked: peek(job))
-                    found.append((await queue.record(job), len(saved.entries) if saved else 0))
-                return found
+            queue = Queue(self.name, self.url, store=self.store, clock=self.clock(life))
+            async with opened(queue):
+                return [await stubbornly(partial(_record, queue, job)) for job in jobs]
 
         return asyncio.run(look())
+
+
+async def _record(queue: Queue, job: str) -> tuple[JobRecord | None, int]:
+    store = queue.require_store("judging a job")
+    saved = await queue.io.call(partial(store.peek, job))
+    return await queue.record(job), len(saved.entries) if saved else 0
+
+
+@asynccontextmanager
+async def opened(queue: Queue) -> AsyncIterator[Queue]:
+    """The queue, once its server is there."""
+    await stubbornly(queue.open)
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+async def stubbornly(call: Callable[[], Awaitable[T]]) -> T:
+    """Its answer, as soon as it can be had: a server that is killed comes back."""
+    while True:
+        try:
+            return await call()
+        except (BrokerUnavailable, StoreUnavailable):
+            await asyncio.sleep(PAUSE)
