@@ -141,7 +141,7 @@ CONTROLS = (
         "        self._set_due(job, wanted.now)",
         "memory",
         "long handler",
-        TWICE,
+        ENDS,
     ),
     Control(
         "renew nothing",
@@ -150,7 +150,7 @@ CONTROLS = (
         "            held = list(self._held)\n            if held:\n                continue\n",
         "memory",
         "long handler",
-        TWICE,
+        ENDS,
     ),
     Control(
         "let an attempt end before it is written down",

@@ -15,6 +15,10 @@ OVER = ("completed", "dead")
 TERMINAL = (*OVER, "waiting", "delayed")
 
 
+class NeverEnds(AssertionError):
+    """A run without a fault does not come to an end."""
+
+
 @dataclass(frozen=True)
 class Expected:
     """What a run without a fault comes to: a serial replay of each job. `job` is its job's name.
@@ -36,7 +40,9 @@ class Expected:
     def of(
         cls, job: str, state: str | None, result: Any, lines: Sequence[Line], lives: int
     ) -> "Expected":
-        assert state in OVER, f"{job} is {state} though nothing befell it"
+        """Raises `NeverEnds`."""
+        if state not in OVER:
+            raise NeverEnds(f"it is {state}, though nothing befell it")
         return cls(
             job,
             state,

@@ -21,6 +21,9 @@ from tests.crash.witness import Line, Memory, Witness
 
 JOB = "job"
 MOST_LIVES = 12
+LONGEST_LIFE = 100.0
+"""Seconds, of the loop's time."""
+
 ENQUEUER = -1
 """The number of the life that adds the job."""
 
@@ -160,7 +163,12 @@ class Stagehand:
         rivals = [self._new_life(FIRST_RIVAL + number + n) for n in range(self._trial.shape.rivals)]
         running = asyncio.gather(*(self._live(one) for one in (life, *rivals)))
         stalled = asyncio.ensure_future(life.stalled.wait())
-        await asyncio.wait({running, stalled}, return_when=asyncio.FIRST_COMPLETED)
+        ends = asyncio.FIRST_COMPLETED
+        done, _ = await asyncio.wait({running, stalled}, timeout=LONGEST_LIFE, return_when=ends)
+        if not done:
+            self._story.lives += MOST_LIVES  # for ever, that is
+            for one in (life, *rivals):
+                one.die()
         if stalled.done():
             self._clock.travel(2 * self._ground.lease)
             await self._one_life()
