@@ -154,9 +154,9 @@ CONTROLS = (
     ),
     Control(
         "let an attempt end before it is written down",
-        "jobs/attempt.py",
-        "        else:\n            await run.flush()\n",
-        "        else:\n            pass\n",
+        "durable/journal.py",
+        "        self.when_landed(land)\n        await landed",
+        "        land()\n        await landed",
         "memory",
         "failing branch",
         TWICE,
@@ -186,7 +186,7 @@ CONTROLS = (
         "",
         "messages",
         "chain of async",
-        EMPTY,
+        RESULTS,
     ),
     Control(
         "begin anew what is saved",

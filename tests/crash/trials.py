@@ -20,6 +20,9 @@ from tests.crash.virtual import LoopClock, SameLoop
 from tests.crash.witness import Line, Memory, Witness
 
 JOB = "job"
+GRACE = 0.01
+"""Seconds: a handler that obeys an abort does so in less."""
+
 MOST_LIVES = 12
 LONGEST_LIFE = 100.0
 """Seconds, of the loop's time."""
@@ -185,7 +188,7 @@ class Stagehand:
     async def _live(self, life: Life) -> None:
         async with self._ground.queue(self._clock, life) as queue:
             worker = Worker(
-                queue, self._trial.shape.cns(life), results=["result"], grace=0.0, crash_limit=None,
+                queue, self._trial.shape.cns(life), results=["result"], grace=GRACE, crash_limit=None,
                 durability=self._trial.durability, lease=self._ground.lease,
             )  # fmt: skip
             life.stop = worker.stop
