@@ -132,6 +132,11 @@ class WrongThread(CnstraError, RuntimeError):
     """A run belongs to the thread and event loop that started it: wait for it there."""
 
 
+class JoinsItself(CnstraError, RuntimeError):
+    """A handler of the run {kind!r}, of which one goes at a time, waits for that run itself, which
+    cannot end before it does: call cns.stimulate() there, or ask for another kind."""
+
+
 class Aborted(CnstraError):
     """The run was aborted: {reason}."""
 

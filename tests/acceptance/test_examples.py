@@ -223,6 +223,27 @@ def test_an_example_needs_no_argument(example: str, tmp_path: Path) -> None:
     assert run(example, cwd=tmp_path)
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+@pytest.mark.parametrize("driver", ["plain", "sqlalchemy", "engine"])
+def test_several_workers_add_to_one_table(
+    driver: str, database: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if database == "sqlite":
+        scheme = {"sqlalchemy": "sqlite+aiosqlite:///", "engine": "sqlite:///"}.get(driver, "")
+        place, driver = f"{scheme}{tmp_path}/totals.db", driver.replace("plain", "sqlite3")
+    else:
+        address = request.getfixturevalue("postgres_database")
+        place = address if driver == "plain" else address.replace(":", "+psycopg:", 1)
+        driver = driver.replace("plain", "psycopg")
+
+    assert run("totals_in_a_database", driver, place, cwd=tmp_path) == [
+        "24 lines were booked, in 25 tries",
+        "apples: 18",
+        "pears: 60",
+        "plums: 75",
+    ]
+
+
 def test_a_job_is_added_in_a_transaction(postgres_schema: str, tmp_path: Path) -> None:
     assert run("postgres_transaction", postgres_schema, cwd=tmp_path) == [
         "order 1 is rolled back: the card is declined",

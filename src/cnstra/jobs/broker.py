@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from cnstra.clock import Clock
 from cnstra.durable.store import ProgressStore, Ticket
 from cnstra.jobs.limits import RateLimit
-from cnstra.jobs.settlement import Delivery, Settlement
+from cnstra.jobs.settlement import Completed, Delivery, Settlement
 
 JobState = Literal["waiting", "delayed", "active", "completed", "dead"]
 """waiting: due, in the queue. delayed: due later (a delay, or a backoff). active: leased to a
@@ -43,6 +44,8 @@ class Capabilities:
     events: what happens in the queue can be followed.
     max_payload: bytes of job data that a job can carry; `None`: as many as memory holds.
     durable: jobs outlive the process that enqueued them.
+    completes_together: how many completed jobs are best settled in one step; above 1 the broker is
+        a `CompletesTogether`.
     """
 
     atomic_settlement: bool
@@ -58,6 +61,7 @@ class Capabilities:
     events: bool = True
     max_payload: int | None = None
     durable: bool = True
+    completes_together: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +266,18 @@ class TransactionalBroker(Broker, Protocol):
         ...
 
 
+class CompletesTogether(Broker, Protocol):
+    """A broker for which a step costs more than a job in it."""
+
+    async def complete(
+        self, over: Sequence[tuple[Delivery, Completed, Ticket | None]], ahead: Ahead | None
+    ) -> Sequence[Sequence[Delivery] | Exception]:
+        """Settle completed jobs, as `settle` does, each by itself: for each, what that would have
+        returned or raised. Raises nothing.
+        """
+        ...
+
+
 class HandsOver(Protocol):
     """What a broker that `hands_over` can do beside."""
 
@@ -292,6 +308,14 @@ class Adapter(Protocol):
 
     def store(self, url: str, clock: Clock) -> ProgressStore:
         """The store at `url`. Raises `StoreError` where the adapter brings none."""
+        ...
+
+
+class LocalAdapter(Adapter, Protocol):
+    """An adapter whose data are a file, made by whoever opens it first."""
+
+    def missing(self, url: str) -> Path | None:
+        """The file that the URL names, if it is not there."""
         ...
 
 

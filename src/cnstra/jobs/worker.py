@@ -5,7 +5,7 @@ import logging
 import signal
 import threading
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -97,7 +97,7 @@ class Worker:
             if receiver.max_duration is None or receiver.max_duration >= limit:
                 raise UnboundedHandler(neuron=receiver.neuron_name, limit=limit)
 
-    async def run(self, *, until_idle: bool = False) -> None:
+    async def run(self, *, until_idle: bool = False, signals: bool = True) -> None:
         """Work until SIGTERM or SIGINT, then drain.
 
         Running handlers have `grace` seconds to finish; a job that has not by then is given back
@@ -108,6 +108,7 @@ class Worker:
         `ResourceFailed`.
 
         until_idle: return once no job is waiting, delayed or active.
+        signals: `False` leaves SIGTERM and SIGINT to the program around, which calls `stop`.
         """
         await self.queue.open()
         async with self.cns:
@@ -115,7 +116,7 @@ class Worker:
             over = asyncio.Event()
             self._stops = 0
             self._consumer.start(mailbox, self._make, self._accept, over.set, until_idle=until_idle)
-            with self._stopped_by_signals():
+            with self._stopped_by_signals() if signals else nullcontext():
                 await self._see_through(over)
 
     async def _see_through(self, over: asyncio.Event) -> None:
