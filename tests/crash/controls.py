@@ -101,8 +101,8 @@ CONTROLS = (
     Control(
         "reuse a key",
         "durable/lineage.py",
-        "_digest(_KEY + emission + _name(neuron))",
-        "_digest(_KEY + emission)",
+        "_digest(_KEY + worked_out(emission) + _name(neuron))",
+        "_digest(_KEY + worked_out(emission))",
         "memory",
         "several entries",
         RESULTS,
@@ -110,8 +110,8 @@ CONTROLS = (
     Control(
         "make a key of chance",
         "durable/lineage.py",
-        "_digest(_KEY + emission + _name(neuron))",
-        '_digest(_KEY + __import__("os").urandom(16) + emission + _name(neuron))',
+        "_digest(_KEY + worked_out(emission) + _name(neuron))",
+        '_digest(_KEY + __import__("os").urandom(16) + worked_out(emission) + _name(neuron))',
         "memory",
         "chain of async",
         KEYS,
@@ -119,8 +119,8 @@ CONTROLS = (
     Control(
         "forget a branch",
         "durable/recording.py",
-        '                puts.append((f"t/{lineage.text}", task))',
-        '                puts += [(f"t/{lineage.text}", task)] if position != 1 else []',
+        "            for successor, data in born:\n",
+        "            for successor, data in [*born[:1], *born[2:]]:\n",
         "memory",
         "wide fan-out",
         BRANCHES,
