@@ -188,9 +188,14 @@ class Stagehand:
     async def _live(self, life: Life) -> None:
         async with self._ground.queue(self._clock, life) as queue:
             worker = Worker(
-                queue, self._trial.shape.cns(life), results=["result"],
-                grace=GRACE, crash_limit=None, durability=self._trial.durability, lease=self._ground.lease,
-            )  # fmt: skip
+                queue,
+                self._trial.shape.cns(life),
+                results=["result"],
+                durability=self._trial.durability,
+                lease=self._ground.lease,
+                grace=GRACE,
+                crash_limit=None,
+            )
             life.stop = worker.stop
             await worker.run(until_idle=True)
 
