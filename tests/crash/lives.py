@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
 from cnstra.clock import Clock
 from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
 from cnstra.errors import BrokerUnavailable, Fenced, StoreUnavailable
-from cnstra.jobs.broker import Broker, LeaseState, NewJob
+from cnstra.jobs.broker import Broker, CompletesTogether, LeaseState, NewJob
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery
 from cnstra.jobs.transport import Incoming, Outgoing, Transport
@@ -39,6 +39,7 @@ MOMENTS: Mapping[str, Sequence[Moment]] = {
     "commit": ("before", "after", "lost", "refused", "stalls"),
     "finish": ("before", "after", "lost", "refused", "stalls"),
     "settle": ("before", "after", "lost", "refused", "stalls"),
+    "complete": ("before", "after", "lost", "refused", "stalls"),
     "send": ("before", "after", "lost", "refused"),
     "done": ("before", "after", "lost", "refused", "stalls"),
     "put_back": ("before", "after", "lost", "refused"),
@@ -264,14 +265,43 @@ class MortalBroker:
         self, delivery: Delivery, settlement: Any, ticket: Ticket | None, ahead: Any = None
     ) -> Sequence[Delivery]:
         async def told() -> Sequence[Delivery]:
-            epoch = -1 if ticket is None else ticket.epoch
-            self._life.writes("sent", delivery.run, epoch)
-            answer = await self._inner.settle(delivery, settlement, ticket, None)
-            if ticket is not None:
-                self._life.writes("written", delivery.run, epoch)
+            self._tell("sent", delivery, ticket)
+            answer = await self._inner.settle(delivery, settlement, ticket, ahead)
+            self._settled(delivery, ticket, answer)
             return answer
 
         return await self._life.call("settle", told, _broker_away)
+
+    async def complete(
+        self, over: Sequence[tuple[Delivery, Any, Ticket | None]], ahead: Any
+    ) -> Sequence[Sequence[Delivery] | Exception]:
+        """As of a broker that completes jobs together."""
+        inner = cast(CompletesTogether, self._inner)
+
+        async def told() -> Sequence[Sequence[Delivery] | Exception]:
+            for delivery, _, ticket in over:
+                self._tell("sent", delivery, ticket)
+            answers = await inner.complete(over, ahead)
+            for (delivery, _, ticket), answer in zip(over, answers, strict=True):
+                if not isinstance(answer, Exception):
+                    self._settled(delivery, ticket, answer)
+            return answers
+
+        try:
+            return await self._life.call("complete", told, _broker_away)
+        except Exception as error:
+            return [error for _ in over]
+
+    def _settled(
+        self, delivery: Delivery, ticket: Ticket | None, ahead: Sequence[Delivery]
+    ) -> None:
+        self._tell("written", delivery, ticket)
+        for one in ahead:
+            self._life.loaded(one.run, one.saved)
+
+    def _tell(self, what: What, delivery: Delivery, ticket: Ticket | None) -> None:
+        if ticket is not None:
+            self._life.writes(what, delivery.run, ticket.epoch)
 
     async def _outside(self, call: Callable[[], Awaitable[T]]) -> T:
         await self._life.stand_still()
