@@ -22,6 +22,7 @@ FLOORS: Mapping[str, set[str]] = {
     "durable": FOUNDATION | {"engine"},
     "oimdb": FOUNDATION | {"engine"},
     "jobs": FOUNDATION | {"engine", "durable"},
+    "effects": FOUNDATION | {"engine", "durable", "jobs"},
     "adapters": FOUNDATION | {"engine", "durable", "jobs"},
 }
 FRONT_DOOR = FOUNDATION | {"engine", "durable", "jobs"}
@@ -257,6 +258,12 @@ BREACHES: tuple[tuple[str, str, Rule, str], ...] = (
         "from cnstra.jobs.queue import Queue",
         imports_only_downwards,
         "cnstra.oimdb.database:1 imports cnstra.jobs.queue",
+    ),
+    (
+        "jobs/worker.py",
+        "from cnstra.effects.ledger import Ledger",
+        imports_only_downwards,
+        "cnstra.jobs.worker:1 imports cnstra.effects.ledger",
     ),
     (
         "jobs/worker.py",
