@@ -10,6 +10,7 @@ from mkdocs.structure.files import File, Files
 
 MODULES = (
     "cnstra",
+    "cnstra.effects",
     "cnstra.errors",
     "cnstra.oimdb",
     "cnstra.testing",
@@ -46,7 +47,7 @@ def page(module: ModuleType) -> str:
 
 def floors(module: ModuleType) -> Iterator[tuple[str, str]]:
     for name in public_names(module):
-        home = getattr(module, name).__module__
+        home = getattr(getattr(module, name), "__module__", "")
         yield next((floor for floor in FLOORS if home.startswith(floor)), ""), name
 
 
