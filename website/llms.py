@@ -1,16 +1,17 @@
 """`llms.txt`: the pages for those who read by machine. `python -m website.llms` writes it anew."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Union
 
-from mkdocs.config import load_config
+from mkdocs.config import load_config  # pyright: ignore[reportUnknownVariableType]
 from mkdocs.config.defaults import MkDocsConfig
 
 from website.repository import ROOT
 
 LIST = ROOT / "docs" / "llms.txt"
+Entry = Union[str, Mapping[str, "Entry"], Sequence["Entry"]]  # noqa: UP007
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 SENTENCE = re.compile(r"(.+?[.?!])(?:\s|$)", re.DOTALL)
 
@@ -19,7 +20,7 @@ def on_post_build(*, config: MkDocsConfig) -> None:
     """Put the sources of the pages beside them, and all of them into one file."""
     site = Path(config.site_dir)
     texts = [(ROOT / "README.md").read_text(encoding="utf-8")]
-    for _, pages in sections(config.nav or []):
+    for _, pages in sections(config["nav"]):
         for page in pages:
             texts.append((ROOT / "docs" / page).read_text(encoding="utf-8"))
             (site / page).write_text(texts[-1], encoding="utf-8")
@@ -29,13 +30,13 @@ def on_post_build(*, config: MkDocsConfig) -> None:
 def listed(config: MkDocsConfig) -> str:
     """The text of `llms.txt`."""
     lines = [f"# {config.site_name}", "", f"> {config.site_description}"]
-    for title, pages in sections(config.nav or []):
+    for title, pages in sections(config["nav"]):
         lines += ["", f"## {title}", ""]
         lines += [f"- [{heading(page)}]({page}): {gist(page)}" for page in pages]
     return "\n".join(lines) + "\n"
 
 
-def sections(nav: list[Any]) -> Iterator[tuple[str, list[str]]]:
+def sections(nav: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[str, list[str]]]:
     """Each section that has pages written by hand, and those."""
     for entry in nav:
         for title, inside in entry.items():
@@ -44,10 +45,11 @@ def sections(nav: list[Any]) -> Iterator[tuple[str, list[str]]]:
                 yield title, pages
 
 
-def leaves(entry: Any) -> list[str]:
+def leaves(entry: Entry) -> list[str]:
+    """The pages below an entry of the navigation, in its order."""
     if isinstance(entry, str):
         return [entry]
-    inside = entry.values() if isinstance(entry, dict) else entry
+    inside = entry.values() if isinstance(entry, Mapping) else entry
     return [page for one in inside for page in leaves(one)]
 
 
