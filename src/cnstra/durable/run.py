@@ -1,7 +1,7 @@
 """One attempt at a run that outlives its process: load, run or resume, commit, outcome."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
 from cnstra.engine.abort import AbortController
 from cnstra.engine.audience import Audience, Listener
 from cnstra.engine.cns import CNS
-from cnstra.engine.recorder import Item
+from cnstra.engine.network import Network
+from cnstra.engine.recorder import Item, Recorder
 from cnstra.engine.signals import Collateral, Signal
 from cnstra.engine.stimulation import DEFAULT_GRACE, Stimulation
 from cnstra.engine.tasks import FailedTask
@@ -62,6 +63,9 @@ class Superseded:
 
 
 Outcome = Finished | Unfinished | Quarantined | Superseded
+
+Tap = Callable[[Recorder, Progress, Network], Recorder]
+"""Puts something before the recorder of a run, to see what it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ class DurableRun:
         attempt: int = 1,
         carried: bytes | None = None,
         on_response: Listener | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self._cns = cns
         self._id = run_id
@@ -124,6 +129,7 @@ class DurableRun:
         self._attempt = attempt
         self._saved = saved
         self._on_response = on_response
+        self._tap = tap
         self._aborted_early: AbortController | None = None
         self._stimulation: Stimulation | None = None
         self.progress = self._restore(carried)
@@ -227,8 +233,9 @@ class DurableRun:
     def _start(
         self, recording: Recording, items: list[Item], entries: list[Signal[Any]]
     ) -> Stimulation:
+        tap = self._tap
         stimulation = self._stimulation = self._cns.recorded_run(
-            recording,
+            recording if tap is None else tap(recording, self.progress, self._cns.network),
             stimulation_id=self.progress.meta().stimulation_id or self._id,
             contexts=self.progress.contexts(),
             attempt=self._attempt,

@@ -248,6 +248,7 @@ class Consumer:
             except Exception as error:
                 logger.exception("Job %r cannot be settled so: %s", job_id, settlement)
                 settlement = _instead(settlement, error)
+        attempt.settled(settlement)
         if isinstance(settlement, Lost):
             await self._let_go(attempt)
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO

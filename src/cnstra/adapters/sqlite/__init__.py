@@ -7,7 +7,9 @@ process can; the default, `full`, survives both.
 
 from cnstra.adapters.sqlite.broker import SqliteBroker
 from cnstra.adapters.sqlite.database import Database
+from cnstra.adapters.sqlite.history import SqliteHistory
 from cnstra.adapters.sqlite.location import Location
+from cnstra.adapters.sqlite.opening import HISTORY
 from cnstra.adapters.sqlite.store import SqliteStore
 from cnstra.clock import Clock
 from cnstra.durable.store import ProgressStore
@@ -22,3 +24,7 @@ def broker(
 
 def store(url: str, clock: Clock) -> SqliteStore:
     return SqliteStore(Database(Location.of(url), clock))
+
+
+def history(url: str, clock: Clock) -> SqliteHistory:
+    return SqliteHistory(Database(Location.of(url), clock, HISTORY))
