@@ -1,4 +1,4 @@
-"""The page: what the workers do, why a job failed, and what a retry would run. Extra `dashboard`."""
+"""The page: what the workers do, why a job failed, what a retry would run. Extra `dashboard`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from cnstra.engine.network import Network
@@ -11,9 +12,14 @@ Kind = Literal["neuron", "entry", "exit", "bend"]
 
 NEURON_HEIGHT, END_HEIGHT = 54.0, 26.0
 CHARACTER, PADDING, NARROWEST, WIDEST = 7.6, 32.0, 108.0, 260.0
+NARROWEST_NEURON = 164.0
+LABEL_AT = 0.62
+"""Where on its line the name of an edge stands, from 0 to 1: nearer to where lines part."""
+
 LAYER_GAP, NODE_GAP = 92.0, 22.0
 MARGIN = 24.0
 SWEEPS = 12
+DETOUR = 26.0
 
 
 @dataclass(slots=True)
@@ -50,6 +56,8 @@ class Edge:
     collateral: str
     bends: list[Node] = field(default_factory=list[Node])
     goes_back: bool = False
+    floor: float = 0.0
+    """How low one that goes back has to go, to pass below everything."""
 
     @property
     def path(self) -> str:
@@ -58,12 +66,12 @@ class Edge:
             return _loop(self.start)
         stops = [self.start, *self.bends, self.end]
         if self.goes_back:
-            return _detour(stops)
+            return _detour(self.start, self.end, self.floor)
         points = [(stops[0].x + stops[0].width / 2, stops[0].y)]
         points += [(one.x, one.y) for one in stops[1:-1]]
         points.append((stops[-1].left, stops[-1].y))
         parts = [f"M{points[0][0]:.1f},{points[0][1]:.1f}"]
-        for (x, y), (to_x, to_y) in zip(points, points[1:], strict=False):
+        for (x, y), (to_x, to_y) in pairwise(points):
             middle = (x + to_x) / 2
             parts.append(f"C{middle:.1f},{y:.1f} {middle:.1f},{to_y:.1f} {to_x:.1f},{to_y:.1f}")
         return " ".join(parts)
@@ -73,11 +81,14 @@ class Edge:
         """Where its name stands."""
         if self.start is self.end:
             return self.start.x, self.start.top - 20
-        first = self.bends[0] if self.bends else self.end
         if self.goes_back:
-            return (self.start.x + self.end.x) / 2, max(self.start.y, self.end.y) + 62
+            return (self.start.x + self.end.x) / 2, self.floor + 4
+        first = self.bends[0] if self.bends else self.end
         right, left = self.start.x + self.start.width / 2, first.x - first.width / 2
-        return (right + left) / 2, (self.start.y + first.y) / 2 - 6
+        t = LABEL_AT
+        across = 1.5 * t * (1 - t) + t**3  # of a line that leaves and arrives level
+        down = 3 * t**2 - 2 * t**3
+        return right + (left - right) * across, self.start.y + (first.y - self.start.y) * down + 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +113,10 @@ def draw(network: Network) -> Drawing:
     placed = [one for layer in layers for one in layer]
     width = max((one.x + one.width / 2 for one in placed), default=0.0) + MARGIN
     height = max((one.y + one.height / 2 for one in placed), default=0.0) + MARGIN
-    if any(one.goes_back for one in edges):
-        height += 48
+    for edge in edges:
+        if edge.goes_back and edge.start is not edge.end:
+            edge.floor = height
+            height += DETOUR
     return Drawing([one for one in placed if one.kind != "bend"], edges, width, height)
 
 
@@ -113,7 +126,9 @@ def _collected(network: Network) -> tuple[dict[str, Node], list[Edge]]:
     edges: list[Edge] = []
     emitted = {c.name for n in network.neurons.values() for c in n.collaterals.values()}
     for name in network.neurons:
-        nodes[f"n {name}"] = Node(name, "neuron", _width_of(name), NEURON_HEIGHT)
+        nodes[f"n {name}"] = Node(
+            name, "neuron", max(NARROWEST_NEURON, _width_of(name)), NEURON_HEIGHT
+        )
     for name, receivers in network.listeners.items():
         if receivers and name not in emitted:
             start = nodes[f"c {name}"] = Node(name, "entry", _width_of(name), END_HEIGHT)
@@ -137,8 +152,8 @@ def _width_of(name: str) -> float:
 def _turn_back_edges(nodes: Iterable[Node], edges: Sequence[Edge]) -> None:
     """Mark the edges that close a loop: they are drawn from right to left."""
     leaving: dict[int, list[Edge]] = defaultdict(list)
-    for edge in edges:
-        leaving[id(edge.start)].append(edge)
+    for one in edges:
+        leaving[id(one.start)].append(one)
     done: set[int] = set()
     for root in sorted(nodes, key=lambda node: node.kind != "entry"):
         if id(root) in done:
@@ -147,7 +162,7 @@ def _turn_back_edges(nodes: Iterable[Node], edges: Sequence[Edge]) -> None:
         stack = [(root, iter(leaving[id(root)]))]
         while stack:
             node, rest = stack[-1]
-            edge = next(rest, None)
+            edge: Edge | None = next(rest, None)
             if edge is None:
                 stack.pop()
                 on_path.discard(id(node))
@@ -177,7 +192,7 @@ def _layer(nodes: Iterable[Node], edges: Sequence[Edge]) -> None:
 
 
 def _split_long_edges(nodes: Iterable[Node], edges: Sequence[Edge]) -> list[list[Node]]:
-    """The layers; where an edge passes one, it has a bend there, so that it passes between nodes."""
+    """The layers. An edge that passes one has a bend there, and so keeps clear of nodes."""
     layers: dict[int, list[Node]] = defaultdict(list)
     for node in nodes:
         layers[node.layer].append(node)
@@ -197,7 +212,7 @@ def _neighbours(edges: Sequence[Edge]) -> Mapping[int, list[Node]]:
         if edge.goes_back:
             continue
         stops = [edge.start, *edge.bends, edge.end]
-        for one, other in zip(stops, stops[1:], strict=False):
+        for one, other in pairwise(stops):
             found[id(one)].append(other)
             found[id(other)].append(one)
     return found
@@ -253,7 +268,7 @@ def _level(layer: list[Node], beside: int, neighbours: Mapping[int, list[Node]])
         near = [one.y for one in neighbours.get(id(node), ()) if one.layer == beside]
         node.y = _mean(near, node.y)
     wanted = _mean([node.y for node in layer], 0.0)
-    for upper, lower in zip(layer, layer[1:], strict=False):
+    for upper, lower in pairwise(layer):
         least = upper.y + (upper.height + lower.height) / 2 + NODE_GAP
         lower.y = max(lower.y, least)
     shift = wanted - _mean([node.y for node in layer], 0.0)
@@ -268,17 +283,15 @@ def _mean(values: Sequence[float], otherwise: float) -> float:
 def _loop(node: Node) -> str:
     """From a node to itself, over its top."""
     x, y = node.x, node.top
-    return f"M{x + 18:.1f},{y:.1f} C{x + 26:.1f},{y - 26:.1f} {x - 26:.1f},{y - 26:.1f} {x - 18:.1f},{y:.1f}"
+    return f"M{x + 18:.1f},{y:.1f} c8,-26 -44,-26 -36,0"
 
 
-def _detour(stops: Sequence[Node]) -> str:
-    """From right to left, below everything in between."""
-    start, end = stops[0], stops[-1]
-    low = max(start.y + start.height / 2, end.y + end.height / 2) + 34
-    right, left = start.x, end.x
+def _detour(start: Node, end: Node, low: float) -> str:
+    """From right to left, round the layers in between and below them."""
+    right, left = start.x + start.width / 2, end.left
     return (
-        f"M{right:.1f},{start.y + start.height / 2:.1f} "
-        f"C{right:.1f},{low:.1f} {right:.1f},{low:.1f} {right - 40:.1f},{low:.1f} "
-        f"L{left + 40:.1f},{low:.1f} "
-        f"C{left:.1f},{low:.1f} {left:.1f},{low:.1f} {left:.1f},{end.y + end.height / 2:.1f}"
+        f"M{right:.1f},{start.y:.1f} "
+        f"C{right + 40:.1f},{start.y:.1f} {right + 40:.1f},{low:.1f} {right - 10:.1f},{low:.1f} "
+        f"L{left + 10:.1f},{low:.1f} "
+        f"C{left - 40:.1f},{low:.1f} {left - 40:.1f},{end.y:.1f} {left:.1f},{end.y:.1f}"
     )

@@ -19,7 +19,7 @@ class NotFilledIn(CnstraError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A control of the form. `name` is empty where the payload is no object and this is all of it."""
+    """A control of the form. `name` is empty where it stands for the whole payload."""
 
     name: str
     control: Control

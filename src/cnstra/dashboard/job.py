@@ -27,7 +27,8 @@ SAID = {
 async def show(desk: Desk, ask: Ask) -> Response:
     """The job of an id; or of a run, which its queue may not hold any more."""
     history, queue = ask.source.history, ask.source.queue
-    job_id, run = ask.query("id"), ask.query("run")
+    job_id = ask.query("id")
+    run: str | None = ask.query("run")
     found = await _explained(ask, job_id) if job_id else None
     if history is not None and not run:
         run = found.job.run if found is not None else await history.newest_run(queue.name, job_id)

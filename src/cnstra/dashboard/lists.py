@@ -1,14 +1,12 @@
 """Lists, a page at a time: the jobs that a queue holds, and the runs that its history knows."""
 
-from typing import cast
-
 from starlette.responses import Response
 
 from cnstra.dashboard.desk import Ask, Desk
 from cnstra.errors import UndecodableJob
-from cnstra.history.records import RUN_STATES, RunState
+from cnstra.history.records import RUN_STATES
 from cnstra.history.store import RunPage, RunQuery
-from cnstra.jobs.broker import JobRecord, JobState
+from cnstra.jobs.broker import JobRecord
 from cnstra.jobs.envelope import entry_in
 
 ROWS = 50
@@ -20,7 +18,7 @@ async def show_jobs(desk: Desk, ask: Ask) -> Response:
     """The jobs that the broker holds, in one state or in all that it lists."""
     queue, lists = ask.source.queue, ask.source.lists
     wanted, after = ask.query("state"), ask.query("after")
-    state = cast(JobState, wanted) if wanted in lists else None
+    state = next((one for one in lists if one == wanted), None)
     if state is None and len(lists) == 1:
         state = lists[0]
     offset = int(after) if after.isdecimal() else 0
@@ -48,7 +46,7 @@ async def show_runs(desk: Desk, ask: Ask) -> Response:
         page = await history.runs(
             RunQuery(
                 ask.source.queue.name,
-                states=cast(tuple[RunState, ...], states),
+                states=states,
                 text=ask.query("job"),
                 neuron=ask.query("neuron"),
                 fingerprint=ask.query("like"),

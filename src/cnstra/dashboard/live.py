@@ -31,7 +31,7 @@ async def changes(ask: Ask) -> AsyncIterator[str]:
         try:
             before, mark = mark, await queue.watch(PAUSE if told else QUIET, mark)
         except CnstraError:
-            before, mark = mark, mark
+            before = mark
             await queue.clock.sleep(QUIET)
         if mark != before or told:
             yield "event: changed\ndata:\n\n"

@@ -88,11 +88,9 @@ def sources_of(
     found: dict[str, Source] = {}
     for one in shown:
         queue = one.queue if isinstance(one, Worker) else one
-        kept = None if history is None else History.of(history, queue.clock)
+        graph, kept = cns, None if history is None else History.of(history, queue.clock)
         if isinstance(one, Worker):
             graph, kept = one.cns, kept or one.history
-        else:
-            graph = cns
         slug, number = queue.name, 1
         while slug in found:
             number += 1
