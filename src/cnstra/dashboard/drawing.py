@@ -85,7 +85,7 @@ class Edge:
             return (self.start.x + self.end.x) / 2, self.floor + 4
         first = self.bends[0] if self.bends else self.end
         right, left = self.start.x + self.start.width / 2, first.x - first.width / 2
-        t = LABEL_AT
+        t = LABEL_AT if abs(first.y - self.start.y) > NODE_GAP else 0.45
         across = 1.5 * t * (1 - t) + t**3  # of a line that leaves and arrives level
         down = 3 * t**2 - 2 * t**3
         return right + (left - right) * across, self.start.y + (first.y - self.start.y) * down + 4

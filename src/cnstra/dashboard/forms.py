@@ -83,23 +83,24 @@ def _field(
 ) -> Field:
     options = [_resolved(one, definitions) for one in schema.get("anyOf") or [schema]]
     given = [one for one in options if one.get("type") != "null"]
-    one = given[0] if len(given) == 1 else {}
+    one: Mapping[str, Any] = given[0] if len(given) == 1 else {}
     is_optional = not is_required or len(given) < len(options)
     value = filled.get(PREFIX + name, "")
     if "default" in schema and not filled and schema["default"] is not None:
         default = schema["default"]
         value = default if isinstance(default, str) else json.dumps(default)
     required = is_required and not is_optional
-    match one:
-        case {"enum": [*choices]} if all(isinstance(choice, str) for choice in choices):
-            return Field(name, "choice", required, "one of these", tuple(choices), value=value)
-        case {"type": "boolean"}:
+    choices = cast(list[Any], one.get("enum") or [])
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return Field(name, "choice", required, "one of these", tuple(choices), value=value)
+    match one.get("type"):
+        case "boolean":
             return Field(name, "flag", False, "yes or no", value=value)
-        case {"type": "integer"}:
+        case "integer":
             return Field(name, "number", required, "whole number", step="1", value=value)
-        case {"type": "number"}:
+        case "number":
             return Field(name, "number", required, "number", value=value)
-        case {"type": "string"}:
+        case "string":
             return Field(name, "text", required, str(one.get("format") or "text"), value=value)
         case _:
             return Field(name, "json", required, "JSON", value=value)

@@ -4,9 +4,9 @@ from starlette.responses import Response
 
 from cnstra.dashboard.desk import Ask, Desk
 from cnstra.errors import UndecodableJob
-from cnstra.history.records import RUN_STATES
+from cnstra.history.records import RUN_STATES, RunState
 from cnstra.history.store import RunPage, RunQuery
-from cnstra.jobs.broker import JobRecord
+from cnstra.jobs.broker import JobRecord, JobState
 from cnstra.jobs.envelope import entry_in
 
 ROWS = 50
@@ -18,7 +18,7 @@ async def show_jobs(desk: Desk, ask: Ask) -> Response:
     """The jobs that the broker holds, in one state or in all that it lists."""
     queue, lists = ask.source.queue, ask.source.lists
     wanted, after = ask.query("state"), ask.query("after")
-    state = next((one for one in lists if one == wanted), None)
+    state: JobState | None = next((one for one in lists if one == wanted), None)
     if state is None and len(lists) == 1:
         state = lists[0]
     offset = int(after) if after.isdecimal() else 0
@@ -37,7 +37,7 @@ async def show_jobs(desk: Desk, ask: Ask) -> Response:
 
 async def show_runs(desk: Desk, ask: Ask) -> Response:
     """The runs that the history knows, by what is asked for."""
-    states = tuple(one for one in RUN_STATES if one == ask.query("state"))
+    states: tuple[RunState, ...] = tuple([s for s in RUN_STATES if s == ask.query("state")])
     span = SPANS.get(ask.query("within"))
     clock = ask.source.queue.clock
     history = ask.source.history

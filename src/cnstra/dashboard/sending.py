@@ -101,27 +101,20 @@ async def show_edit(desk: Desk, ask: Ask) -> Response:
     """The form for the input of a task that a dead job owes, or for a context value."""
     if not desk.write:
         return desk.refuse(ask.request, 403, "This page only shows. Start it with write=True.")
-    found = await explain(ask.source.queue, ask.query("id"), ask.source.network)
-    if found is None:
-        return desk.refuse(ask.request, 404, "The queue does not hold that job.")
-    key, neuron = ask.query("task"), ask.query("context")
-    task = next((one for one in found.runs if one.key == key), None)
-    value = found.contexts.get(neuron) if task is None else task.payload
+    subject, value = await _subject(ask, ask.request.query_params)
     if value is None:
         return desk.refuse(ask.request, 404, "The job does not owe that any more.")
-    what = f"the context of {neuron}" if task is None else f"the input of {task.neuron}"
-    subject = {"id": found.job.id, "task": key, "context": neuron, "what": what}
     return _edit_form(desk, ask, subject, filled_with(value)[PREFIX])
 
 
 async def edit(desk: Desk, ask: Ask, form: Mapping[str, str]) -> Response:
     """Check the value against its type, keep it, and note who has changed it."""
-    network, queue = ask.source.network, ask.source.queue
+    network, queue, value = ask.source.network, ask.source.queue, form.get("value", "")
     if network is None:
         reason = "What is edited is checked against the graph, and this page does not know it."
         return desk.refuse(ask.request, 409, reason)
-    subject = {name: form.get(name, "") for name in ("id", "task", "context", "what")}
-    job_id, value = subject["id"], form.get("value", "")
+    subject, _ = await _subject(ask, form)
+    job_id = subject["id"]
     try:
         if subject["task"]:
             await edit_payload(queue, job_id, subject["task"], value.encode(), network)
@@ -133,10 +126,22 @@ async def edit(desk: Desk, ask: Ask, form: Mapping[str, str]) -> Response:
     return RedirectResponse(ask.url("job", id=job_id, said="edited"), 303)
 
 
+async def _subject(ask: Ask, told: Mapping[str, str]) -> tuple[dict[str, str], bytes | None]:
+    """What is edited, as the fields of the form and in words, and its value if there is one."""
+    subject = {name: told.get(name, "") for name in ("id", "task", "context")}
+    found = await explain(ask.source.queue, subject["id"], ask.source.network)
+    if found is None:
+        return {**subject, "what": "a job that is gone"}, None
+    task = next((one for one in found.runs if one.key == subject["task"]), None)
+    if task is not None:
+        return {**subject, "what": f"the input of {task.neuron}"}, task.payload
+    what = f"the context of {subject['context']}"
+    return {**subject, "what": what}, found.contexts.get(subject["context"])
+
+
 def _edit_form(
     desk: Desk, ask: Ask, subject: Mapping[str, str], value: str, *, trouble: str = ""
 ) -> Response:
-    """subject: the fields of the form that say what is edited."""
     return desk.render(
         ask,
         "edit.html",

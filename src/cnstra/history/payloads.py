@@ -71,5 +71,6 @@ def _strike(value: Any, names: frozenset[str]) -> Any:
             for key, one in cast(dict[str, Any], value).items()
         }
     if isinstance(value, list):
-        return [_strike(one, names) for one in value]
+        items: list[Any] = value
+        return [_strike(one, names) for one in items]
     return value
