@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from cnstra import CNS, Collateral, Context, History, Queue, Signal, Worker, collateral, neuron
@@ -66,9 +67,16 @@ class LaterClock(SystemClock):
         return super().time() + 3600
 
 
-@pytest.fixture(params=["sqlite"])
-def history_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/history.db"
+@pytest.fixture(params=["sqlite", "postgres"])
+def history_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/history.db"
+        return
+    url: str = request.getfixturevalue("postgres_schema")
+    yield url
+    with psycopg.connect(url.partition("?")[0], autocommit=True) as connection:
+        schema = f"{url.rpartition('schema=')[2]}_history".encode()
+        connection.execute(b'DROP SCHEMA IF EXISTS "%b" CASCADE' % schema)
 
 
 @pytest.fixture

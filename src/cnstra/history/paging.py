@@ -1,6 +1,6 @@
 """The pages of a list of runs in a database: which rows, in which order, and what comes next."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cnstra.errors import InvalidOption
@@ -16,8 +16,10 @@ class Paging:
     Each order has an index that begins with `queue`: a page costs what it holds.
     """
 
-    def __init__(self, query: RunQuery) -> None:
+    def __init__(self, query: RunQuery, mark: Callable[[str], str]) -> None:
+        """mark: how the database writes a parameter of that name."""
         self._query = query
+        self._mark = mark
         self.terms: dict[str, Any] = {"queue": query.queue, "limit": query.limit + 1}
         self.order = "job, seq DESC" if query.text else "seq DESC"
         self.where = " AND ".join(self._conditions())
@@ -32,22 +34,23 @@ class Paging:
 
     def _conditions(self) -> list[str]:
         query, terms = self._query, self.terms
-        found = ["queue = :queue"]
+        mark = self._mark
+        found = [f"queue = {mark('queue')}"]
         if query.states:
             names = [f"state{number}" for number in range(len(query.states))]
             terms |= dict(zip(names, query.states, strict=True))
-            found.append(f"state IN ({', '.join(f':{name}' for name in names)})")
+            found.append(f"state IN ({', '.join(map(mark, names))})")
         if query.text:
             terms |= {"text": query.text, "above": query.text + HIGHEST}
-            found.append("job >= :text AND job < :above")
+            found.append(f"job >= {mark('text')} AND job < {mark('above')}")
         for column in ("neuron", "fingerprint"):
             value = getattr(query, column)
             if value:
                 terms[column] = value
-                found.append(f"{column} = :{column}")
+                found.append(f"{column} = {mark(column)}")
         if query.since is not None:
             terms["since"] = query.since
-            found.append("started_at >= :since")
+            found.append(f"started_at >= {mark('since')}")
         if query.cursor:
             found.append(self._after())
         return found
@@ -59,6 +62,7 @@ class Paging:
             raise InvalidOption(option="cursor", value=self._query.cursor, remedy=remedy)
         self.terms["seq"] = int(seq)
         if not self._query.text:
-            return "seq < :seq"
+            return f"seq < {self._mark('seq')}"
         self.terms["job"] = job
-        return "job >= :job AND (job > :job OR seq < :seq)"
+        later, same = self._mark("job"), self._mark("seq")
+        return f"job >= {later} AND (job > {later} OR seq < {same})"

@@ -4,24 +4,13 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from cnstra.adapters.sqlite.columns import from_text, to_text
 from cnstra.adapters.sqlite.database import Database
 from cnstra.adapters.sqlite.statements import script, statement
 from cnstra.errors import StoreUnavailable
-from cnstra.history.fingerprint import fingerprint
+from cnstra.history.columns import RUN, Columns, decode_note, decode_task, decode_worker, encode
 from cnstra.history.paging import Paging
-from cnstra.history.records import (
-    AttemptRow,
-    Error,
-    Note,
-    Payload,
-    RunRow,
-    Story,
-    TaskRow,
-    WorkerRow,
-)
+from cnstra.history.records import Story, WorkerRow
 from cnstra.history.store import (
     MOST_TASKS,
     Batch,
@@ -55,17 +44,8 @@ REMOVE_RUN = script("history/remove_run")
 REMOVE_TALLIES = statement("history/remove_tallies")
 REMOVE_WORKERS = statement("history/remove_workers")
 
-COLUMNS = (
-    "seq, run, queue, job, state, attempts, created_at, started_at, updated_at, collateral,"
-    " payload, payload_size, neuron, error"
-)
+COLUMNS = Columns(to_text, from_text)
 RUNS_PER_PRUNING = 200
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode_task = msgspec.msgpack.Decoder(TaskRow).decode
-_decode_worker = msgspec.msgpack.Decoder(WorkerRow).decode
-_decode_note = msgspec.msgpack.Decoder(Note).decode
-_decode_error = msgspec.msgpack.Decoder(Error).decode
 
 
 class SqliteHistory:
@@ -98,15 +78,15 @@ class SqliteHistory:
         )
 
     async def runs(self, query: RunQuery) -> RunPage:
-        paging = Paging(query)
+        paging = Paging(query, ":{}".format)
         rows = await self._rows(
-            f"SELECT {COLUMNS} FROM runs WHERE {paging.where} ORDER BY {paging.order} LIMIT :limit",
+            f"SELECT {RUN} FROM runs WHERE {paging.where} ORDER BY {paging.order} LIMIT :limit",
             {
                 name: to_text(value) if isinstance(value, str) else value
                 for name, value in paging.terms.items()
             },
         )
-        return paging.page([_run(row) for row in rows])
+        return paging.page([COLUMNS.run(row) for row in rows])
 
     async def story(self, run: str) -> Story | None:
         def read(connection: sqlite3.Connection) -> Story | None:
@@ -114,15 +94,15 @@ class SqliteHistory:
             found = connection.execute(GET_RUN, (name,)).fetchone()
             if found is None:
                 return None
-            row = _run(found)
+            row = COLUMNS.run(found)
             attempts = connection.execute(LIST_ATTEMPTS, (name,)).fetchall()
             tasks = connection.execute(LIST_TASKS, (name, MOST_TASKS + 1)).fetchall()
             notes = connection.execute(LIST_NOTES, (name,)).fetchall()
             return Story(
                 row,
-                [_attempt(one, row) for one in attempts],
-                [_decode_task(one) for (one,) in tasks[:MOST_TASKS]],
-                [_decode_note(one) for (one,) in notes],
+                [COLUMNS.attempt(one, row) for one in attempts],
+                [decode_task(one) for (one,) in tasks[:MOST_TASKS]],
+                [decode_note(one) for (one,) in notes],
                 len(tasks) > MOST_TASKS,
             )
 
@@ -145,7 +125,7 @@ class SqliteHistory:
         return {from_text(neuron): count for neuron, count in rows}
 
     async def workers(self, since: float) -> Sequence[WorkerRow]:
-        return [_decode_worker(row) for (row,) in await self._rows(LIST_WORKERS, (since,))]
+        return [decode_worker(row) for (row,) in await self._rows(LIST_WORKERS, (since,))]
 
     async def _rows(self, query: str, terms: Any) -> list[tuple[Any, ...]]:
         return await self._database.read(
@@ -155,21 +135,21 @@ class SqliteHistory:
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     for attempt in batch.attempts:
-        connection.execute(PUT_RUN, _run_terms(attempt))
-        connection.execute(PUT_ATTEMPT, _attempt_terms(attempt))
+        connection.execute(PUT_RUN, COLUMNS.run_terms(attempt))
+        connection.execute(PUT_ATTEMPT, COLUMNS.attempt_terms(attempt))
     sizes: dict[str, int] = {}
     rows: list[tuple[Any, ...]] = []
     for task in batch.tasks:
         sizes[task.attempt] = sizes.get(task.attempt, 0) + size_of(task)
         key, neuron = task.key, to_text(task.neuron)
         is_over = task.ended_at is not None
-        rows.append((task.attempt, key, _encode(task), neuron, task.started_at, is_over))
+        rows.append((task.attempt, key, encode(task), neuron, task.started_at, is_over))
     connection.executemany(PUT_TASK, rows)
     connection.executemany(ADD_BYTES, [(size, attempt) for attempt, size in sizes.items()])
     connection.executemany(
-        PUT_WORKER, [(one.id, _encode(one), one.seen_at) for one in batch.workers]
+        PUT_WORKER, [(one.id, encode(one), one.seen_at) for one in batch.workers]
     )
-    connection.executemany(ADD_NOTE, [(to_text(one.run), _encode(one)) for one in batch.notes])
+    connection.executemany(ADD_NOTE, [(to_text(one.run), encode(one)) for one in batch.notes])
     connection.executemany(
         ADD_TALLY,
         [
@@ -193,80 +173,3 @@ def _prune(connection: sqlite3.Connection, bounds: Bounds) -> int:
     connection.execute(REMOVE_TALLIES, (int(bounds.since // 60),))
     connection.execute(REMOVE_WORKERS, (bounds.since,))
     return gone
-
-
-def _run_terms(attempt: AttemptRow) -> dict[str, Any]:
-    error, payload = attempt.error, attempt.payload
-    return {
-        "run": to_text(attempt.run),
-        "queue": to_text(attempt.queue),
-        "job": to_text(attempt.job),
-        "state": attempt.outcome,
-        "attempts": attempt.number,
-        "created_at": attempt.created_at,
-        "started_at": attempt.started_at,
-        "updated_at": attempt.ended_at or attempt.started_at,
-        "collateral": to_text(attempt.collateral),
-        "payload": None if payload is None else payload.text,
-        "payload_size": None if payload is None else payload.size,
-        "neuron": None if attempt.neuron is None else to_text(attempt.neuron),
-        "fingerprint": None if error is None else fingerprint(error.name, error.message),
-        "error": None if error is None else _encode(Error(error.name, error.message)),
-    }
-
-
-def _attempt_terms(attempt: AttemptRow) -> dict[str, Any]:
-    return {
-        "id": attempt.id,
-        "run": to_text(attempt.run),
-        "number": attempt.number,
-        "worker": attempt.worker,
-        "started_at": attempt.started_at,
-        "ended_at": attempt.ended_at,
-        "outcome": attempt.outcome,
-        "retry_at": attempt.retry_at,
-        "neuron": None if attempt.neuron is None else to_text(attempt.neuron),
-        "error": None if attempt.error is None else _encode(attempt.error),
-        "bytes": size_of(attempt),
-    }
-
-
-def _run(row: tuple[Any, ...]) -> RunRow:
-    seq, run, queue, job, state, attempts, created_at, started_at, updated_at, *rest = row
-    collateral, payload, size, neuron, error = rest
-    return RunRow(
-        seq,
-        from_text(run),
-        from_text(queue),
-        from_text(job),
-        state,
-        attempts,
-        created_at,
-        started_at,
-        updated_at,
-        from_text(collateral),
-        None if size is None else Payload(payload, size),
-        None if neuron is None else from_text(neuron),
-        None if error is None else _decode_error(error),
-    )
-
-
-def _attempt(row: tuple[Any, ...], run: RunRow) -> AttemptRow:
-    attempt_id, _, number, worker, started_at, ended_at, outcome, retry_at, neuron, error = row
-    return AttemptRow(
-        attempt_id,
-        run.run,
-        run.queue,
-        run.job,
-        number,
-        worker,
-        run.created_at,
-        started_at,
-        run.collateral,
-        run.payload,
-        ended_at,
-        outcome,
-        None if error is None else _decode_error(error),
-        None if neuron is None else from_text(neuron),
-        retry_at,
-    )
