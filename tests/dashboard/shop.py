@@ -62,10 +62,14 @@ def shop() -> CNS:
 class Shop:
     """A queue and its worker, which a test lets run."""
 
-    def __init__(self, queue: Queue, history: History | None) -> None:
+    def __init__(
+        self, queue: Queue, history: History | None, cns: CNS | None = None, concurrency: int = 1
+    ) -> None:
         self.queue = queue
         self.history = history
-        self.worker = Worker(queue, shop(), results=[receipt], history=history)
+        self.worker = Worker(
+            queue, cns or shop(), results=["receipt"], history=history, concurrency=concurrency
+        )
 
     async def sell(self, job_id: str, payload: Mapping[str, Any], **options: Any) -> None:
         """Add a job, and run all that is due."""

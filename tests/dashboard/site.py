@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from cnstra import History, Queue
+from cnstra import CNS, History, Queue
 from tests.dashboard.shop import TOKEN, Shop, page_of
 
 T = TypeVar("T")
@@ -27,12 +27,12 @@ DESKTOP, PHONE = (1280, 860), (390, 844)
 class Site:
     """The shop and its page, on a thread with an event loop of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cns: CNS | None = None) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         history = History(f"sqlite:///{folder}/history.db")
-        self.shop = Shop(Queue("orders", f"sqlite:///{folder}/jobs.db"), history)
+        self.shop = Shop(Queue("orders", f"sqlite:///{folder}/jobs.db"), history, cns, 8)
         config = uvicorn.Config(
             page_of(self.shop), port=0, log_config=None, lifespan="off",
             timeout_graceful_shutdown=1,

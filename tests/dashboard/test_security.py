@@ -196,7 +196,11 @@ async def test_hostile_data_is_spelt_out(shop: Shop) -> None:
     await shop.queue.enqueue(
         {
             "collateralName": "order",
-            "payload": {"id": 2, "fails": evil, "notes": [evil, "\u202etxt", "\x1b[31m\0", "x" * 10**6]},
+            "payload": {
+                "id": 2,
+                "fails": evil,
+                "notes": [evil, "\u202etxt", "\x1b[31m\0", "x" * 10**6],
+            },
         },
         job_id=name,
     )
