@@ -1,6 +1,7 @@
 """Who may see the page, who may act on it, and what becomes of hostile data."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Mount
 
-from cnstra import Queue
+from cnstra import History, Queue
 from cnstra.clock import SystemClock
 from cnstra.dashboard import asgi, entering
 from cnstra.errors import InvalidOption
@@ -230,3 +231,25 @@ async def test_a_form_that_is_too_large_is_nothing(shop: Shop) -> None:
         answer = await browser.post("/send", page, collateral="order", filler="x" * (5 * 1024**2))
 
     assert answer.status_code == 403
+
+
+async def test_what_is_redacted_is_struck_out_on_the_page_and_never_saved_so(
+    tmp_path: Path,
+) -> None:
+    history = History(f"sqlite:///{tmp_path}/history.db", redact=["notes", "shelf"])
+    shop = Shop(Queue("orders", f"memory://{uuid4().hex}"), history)
+    await shop.sell("one", {"id": 4111, "notes": ["secret"], "fails": "no"})
+
+    async with browsing(page_of(shop)) as browser:
+        job = await browser.get("/job", id="one")
+        pages = [job, *[await browser.get(path) for path in ("/jobs", "/dead", "/runs")]]
+        edit = job.partition('href="/edit?')[2].partition('"')[0].replace("&amp;", "&")
+        form = await browser.get(f"/edit?{edit}")
+        key, value = edit.partition("task=")[2], '{"id": 1, "notes": "•••"}'
+        answer = await browser.post("/edit", form, id="one", task=key, value=value)
+    await shop.close()
+
+    assert all("secret" not in page for page in (*pages, form))
+    assert "•••" in job
+    assert answer.status_code == 409
+    assert "write the value itself" in answer.text

@@ -27,9 +27,9 @@ class Group:
     jobs: list[JobRecord] = field(default_factory=list[JobRecord])
 
     @property
-    def shown(self) -> list[tuple[JobRecord, tuple[str, bytes]]]:
-        """The newest of them, each with its entry."""
-        return [(one, entry_of(one)) for one in self.jobs[:SHOWN]]
+    def shown(self) -> list[JobRecord]:
+        """The newest of them."""
+        return self.jobs[:SHOWN]
 
     @property
     def last_at(self) -> float:
@@ -40,7 +40,18 @@ class Group:
 async def show(desk: Desk, ask: Ask) -> Response:
     """The dead letters."""
     jobs = await ask.source.queue.jobs("dead", limit=MOST)
-    return desk.render(ask, "dead.html", groups=grouped(jobs), most=MOST, number=len(jobs))
+
+    def entry(job: JobRecord) -> tuple[str, bytes]:
+        return entry_of(job, ask.source)
+
+    return desk.render(
+        ask,
+        "dead.html",
+        groups=grouped(jobs),
+        entry_of=entry,
+        most=MOST,
+        number=len(jobs),
+    )
 
 
 def grouped(jobs: Iterable[JobRecord]) -> list[Group]:

@@ -1,10 +1,13 @@
 """One job: where it stands and why, what it did, what a retry would do."""
 
+from dataclasses import replace
+
 from starlette.responses import Response
 
 from cnstra.dashboard.desk import Ask, Desk
 from cnstra.dashboard.lists import entry_of
 from cnstra.dashboard.rendering import errors_of
+from cnstra.dashboard.sources import Source
 from cnstra.dashboard.storytelling import tree, waterfalls
 from cnstra.errors import StoreRequired
 from cnstra.history.records import Story
@@ -44,7 +47,7 @@ async def show(desk: Desk, ask: Ask) -> Response:
         "job.html",
         found=found,
         story=story,
-        entry=None if found is None else entry_of(found.job),
+        entry=None if found is None else entry_of(found.job, ask.source),
         error=_error(found, story),
         falls=[] if story is None else waterfalls(story, queue.clock.time()),
         tree=[] if story is None else tree(story),
@@ -58,9 +61,22 @@ async def _explained(ask: Ask, job_id: str) -> Explanation | None:
     through.
     """
     try:
-        return await explain(ask.source.queue, job_id, ask.source.network)
+        found = await explain(ask.source.queue, job_id, ask.source.network)
     except StoreRequired:
         return None
+    return None if found is None else _struck(found, ask.source)
+
+
+def _struck(found: Explanation, source: Source) -> Explanation:
+    """The explanation as it may be shown."""
+    job, struck = found.job, source.struck
+    return replace(
+        found,
+        job=job if job.result is None else replace(job, result=struck("result", job.result)),
+        runs=[replace(one, payload=struck(one.collateral, one.payload)) for one in found.runs],
+        contexts={name: struck(name, value) for name, value in found.contexts.items()},
+        results=[struck("result", one) for one in found.results],
+    )
 
 
 def _absent(ask: Ask, job_id: str) -> str:

@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from cnstra.dashboard.desk import Ask, Desk
+from cnstra.dashboard.sources import Source
 from cnstra.errors import UndecodableJob
 from cnstra.history.records import RUN_STATES, RunState
 from cnstra.history.store import RunPage, RunQuery
@@ -26,7 +27,7 @@ async def show_jobs(desk: Desk, ask: Ask) -> Response:
     return desk.render(
         ask,
         "jobs.html",
-        jobs=[(one, entry_of(one)) for one in found[:ROWS]],
+        jobs=[(one, entry_of(one, ask.source)) for one in found[:ROWS]],
         state=state or "",
         counts=await ask.source.counts.get(),
         lists=lists,
@@ -68,10 +69,12 @@ async def show_runs(desk: Desk, ask: Ask) -> Response:
     )
 
 
-def entry_of(job: JobRecord) -> tuple[str, bytes]:
-    """The collateral and the payload with which a job begins; its bare data, where it has none."""
+def entry_of(job: JobRecord, source: Source) -> tuple[str, bytes]:
+    """The collateral and the payload with which a job begins, as they may be shown; its bare data,
+    where it is no signal.
+    """
     try:
         signal = entry_in(job.id, job.data)
     except UndecodableJob:
         return "", job.data
-    return signal.collateral_name, bytes(signal.payload)
+    return signal.collateral_name, source.struck(signal.collateral_name, bytes(signal.payload))

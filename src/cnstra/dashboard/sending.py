@@ -7,11 +7,12 @@ from starlette.responses import RedirectResponse, Response
 
 from cnstra.dashboard.acts import note
 from cnstra.dashboard.desk import Ask, Desk
-from cnstra.dashboard.forms import PREFIX, Field, fields_of, filled_with, payload_of
+from cnstra.dashboard.forms import PREFIX, Field, NotFilledIn, fields_of, filled_with, payload_of
 from cnstra.dashboard.lists import entry_of
 from cnstra.engine.network import Network
 from cnstra.engine.payloads import encode_json
 from cnstra.errors import CnstraError
+from cnstra.history.payloads import STRUCK_OUT
 from cnstra.jobs.editing import edit_context, edit_payload
 from cnstra.jobs.explanation import explain
 
@@ -28,7 +29,7 @@ async def show(desk: Desk, ask: Ask) -> Response:
     if ask.query("from"):
         job = await ask.source.queue.record(ask.query("from"))
         if job is not None:
-            collateral, payload = entry_of(job)
+            collateral, payload = entry_of(job, ask.source)
             filled = filled_with(payload) if collateral else {}
     entries = entries_of(network)
     if collateral not in network.collaterals:
@@ -67,7 +68,15 @@ def _checked(network: Network, collateral: str, form: Mapping[str, str]) -> Any:
     """The payload as JSON that the collateral's type accepts."""
     codec = network.collaterals[collateral].codec
     value = payload_of(_fields(network, collateral, form))
+    _refuse_struck_out(str(value))
     return codec.accept(encode_json(value))
+
+
+def _refuse_struck_out(value: str) -> None:
+    """What was struck out for the page must not take the place of the real value."""
+    if STRUCK_OUT in value:
+        reason = f"{STRUCK_OUT} stands where the page shows nothing: write the value itself"
+        raise NotFilledIn(field="payload", reason=reason)
 
 
 def _fields(network: Network, collateral: str, filled: Mapping[str, str]) -> list[Field]:
@@ -116,6 +125,7 @@ async def edit(desk: Desk, ask: Ask, form: Mapping[str, str]) -> Response:
     subject, _ = await _subject(ask, form)
     job_id = subject["id"]
     try:
+        _refuse_struck_out(value)
         if subject["task"]:
             await edit_payload(queue, job_id, subject["task"], value.encode(), network)
         else:
@@ -134,9 +144,12 @@ async def _subject(ask: Ask, told: Mapping[str, str]) -> tuple[dict[str, str], b
         return {**subject, "what": "a job that is gone"}, None
     task = next((one for one in found.runs if one.key == subject["task"]), None)
     if task is not None:
-        return {**subject, "what": f"the input of {task.neuron}"}, task.payload
-    what = f"the context of {subject['context']}"
-    return {**subject, "what": what}, found.contexts.get(subject["context"])
+        shown = ask.source.struck(task.collateral, task.payload)
+        return {**subject, "what": f"the input of {task.neuron}"}, shown
+    neuron = subject["context"]
+    value = found.contexts.get(neuron)
+    shown_value = None if value is None else ask.source.struck(neuron, value)
+    return {**subject, "what": f"the context of {neuron}"}, shown_value
 
 
 def _edit_form(

@@ -73,6 +73,13 @@ class Source:
         host = parts.netloc.rpartition("@")[2]
         return f"{parts.scheme}://{host}{parts.path}"
 
+    def struck(self, name: str, data: bytes) -> bytes:
+        """JSON as it may be shown: without what the history is told to redact."""
+        if self.history is None:
+            return data
+        shown = self.history.struck(name, data)
+        return b'"(left out)"' if shown is None else shown
+
     @property
     def lists(self) -> tuple[JobState, ...]:
         """The states whose jobs the broker can list."""

@@ -46,14 +46,20 @@ class PayloadPolicy:
             return None
         if self._keep == "none":
             return Payload(None, len(data))
-        try:
-            shown = self._redacted(name, data)
-        except Exception:
-            logger.exception("The redaction of %r raised: that payload is left out.", name)
+        shown = self.struck(name, data)
+        if shown is None:
             return Payload(None, len(data))
         if self._keep == "cut" and len(shown) > self._limit:
             return Payload(shown[: self._limit].decode(errors="ignore"), len(shown))
         return Payload(shown.decode(errors="replace"), len(shown))
+
+    def struck(self, name: str, data: bytes) -> bytes | None:
+        """The JSON without what is secret in it; `None` where the redaction raises."""
+        try:
+            return self._redacted(name, data)
+        except Exception:
+            logger.exception("The redaction of %r raised: that payload is left out.", name)
+            return None
 
     def _redacted(self, name: str, data: bytes) -> bytes:
         if self._redact is not None:
