@@ -4,10 +4,12 @@ What is timed is the processor time of all threads, so that a busy machine does 
 """
 
 import asyncio
+import sqlite3
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,36 @@ PAGES = {
     "one job": "/job?id=job-77",
     "graph": "/graph",
 }
+
+NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :size)"
+JOBS = f"""
+INSERT INTO jobs (queue, id, state, rank, priority, max_attempts, created_at, run, data, error)
+{NUMBERS}
+SELECT queue, 'job-' || i,
+    CASE WHEN i % 200 = 0 THEN 'dead' WHEN i % 500 = 1 THEN 'waiting' ELSE 'completed' END,
+    iif(i % 500 = 1, 0, created_at + 604800), priority, 1, created_at, 'r' || i, data,
+    iif(i % 200 = 0, '{{"name": "ConnectionError", "message": "no bank on port 80"}}', NULL)
+FROM jobs, n;
+"""
+HISTORY = f"""
+INSERT INTO runs (
+    run, queue, job, state, attempts, created_at, started_at, updated_at, collateral, payload,
+    payload_size, neuron, fingerprint, error
+)
+{NUMBERS}
+SELECT 'r' || i, queue, 'job-' || i, iif(i % 200 = 0, 'dead', 'completed'), 1, created_at,
+    started_at, updated_at, collateral, payload, payload_size, iif(i % 200 = 0, neuron, NULL),
+    iif(i % 200 = 0, fingerprint, NULL), iif(i % 200 = 0, error, NULL)
+FROM runs, n;
+
+INSERT INTO attempts (id, run, number, worker, started_at, ended_at, outcome)
+{NUMBERS}
+SELECT 'a' || i, 'r' || i, 1, worker, started_at, ended_at, outcome FROM attempts, n;
+
+INSERT INTO tasks (attempt, key, row, neuron, started_at, is_over)
+{NUMBERS}
+SELECT 'a' || i, key, row, neuron, started_at, is_over FROM tasks, n;
+"""
 
 order = collateral("order", dict[str, Any])
 
@@ -79,52 +111,31 @@ async def _filled(folder: Path, size: int) -> Worker:
     def handle(payload: dict[str, Any]) -> None: ...
 
     queue = Queue("orders", f"sqlite:///{folder}/jobs.db?synchronous=normal")
-    await queue.open()
-    for first in range(0, size, 1000):
-        await asyncio.gather(*[
-            queue.enqueue(order.create_signal({"id": number}), job_id=f"job-{number}")
-            for number in range(first, first + 1000)
-        ])  # fmt: skip
-    _settle(folder / "jobs.db")
-    await _fill_history(f"sqlite:///{folder}/history.db", size)
+    await queue.enqueue(order.create_signal({"id": 0}), job_id="job-0")
+    _multiply(folder / "jobs.db", JOBS, size)
+    await _begin_history(f"sqlite:///{folder}/history.db")
+    _multiply(folder / "history.db", HISTORY, size)
     history = History(f"sqlite:///{folder}/history.db")
     return Worker(queue, CNS([step]), history=history)
 
 
-def _settle(file: Path) -> None:
-    """End the jobs where they lie: a worker would take minutes."""
-    import sqlite3
-
-    with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE jobs SET state = 'completed', rank = created_at + 604800")
-        connection.execute(
-            "UPDATE jobs SET state = 'dead', rank = created_at, error = ? WHERE seq % 200 = 0",
-            ('{"name": "ConnectionError", "message": "no bank on port 80", "stack": ""}',),
-        )
-        connection.execute("UPDATE jobs SET state = 'waiting', rank = 0 WHERE seq % 500 = 1")
-    connection.close()
+def _multiply(file: Path, script: str, size: int) -> None:
+    """Make `size` rows of the one that is there, as workers would have left them."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(script.replace(":size", str(size)))
 
 
-async def _fill_history(url: str, size: int) -> None:
+async def _begin_history(url: str) -> None:
+    """A history of one run, which failed."""
     store = adapter_for(url).history(url, SYSTEM_CLOCK)
     await store.open()
-    now, error = time.time(), Error("ConnectionError", "no bank on port 80")
-    for first in range(0, size, 1000):
-        batch = Batch()
-        for number in range(first, first + 1000):
-            dead = number % 200 == 0
-            began = now - size + number
-            batch.attempts.append(
-                AttemptRow(
-                    f"a{number}", f"r{number}", "orders", f"job-{number}", 1, "w", began, began,
-                    "order", Payload('{"id": 1}', 9), began + 0.5, "dead" if dead else "completed",
-                    error if dead else None, "step" if dead else None,
-                )
-            )  # fmt: skip
-            batch.tasks.append(
-                TaskRow(f"a{number}", f"k{number}", "step", "order", 1, began, began + 0.5, "done")
-            )
-        await store.write(batch)
+    error, now = Error("ConnectionError", "no bank on port 80"), time.time() - 3600
+    attempt = AttemptRow(
+        "a0", "r0", "orders", "job-0", 1, "w", now, now, "order", Payload('{"id": 1}', 9),
+        now + 0.5, "dead", error, "step",
+    )  # fmt: skip
+    task = TaskRow("a0", "k", "step", "order", 1, now, now + 0.5, "done")
+    await store.write(Batch(attempts=[attempt], tasks=[task]))
     await store.close()
 
 

@@ -37,9 +37,8 @@ def test_pictures_are_taken(tmp_path: Path) -> None:
 async def fill(site: Site) -> None:
     shop, chance = site.shop, random.Random(7)
     for number in range(150):
-        payload = {
-            "id": number, "customer": chance.choice(["Ann", "Bo", "Cy"]), "express": number % 3 == 0,
-        }  # fmt: skip
+        customer = chance.choice(["Ann", "Bo", "Cy"])
+        payload = {"id": number, "customer": customer, "express": number % 3 == 0}
         await shop.queue.enqueue(
             {"collateralName": "order", "payload": payload}, job_id=f"order-{number}",
             max_attempts=2 if number % 2 else 1, backoff=0.1,

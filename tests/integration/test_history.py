@@ -67,10 +67,13 @@ class LaterClock(SystemClock):
         return super().time() + 3600
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
 def history_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/history.db"
+        return
+    if request.param == "redis":
+        yield request.getfixturevalue("empty_redis").url
         return
     url: str = request.getfixturevalue("postgres_schema")
     yield url
@@ -343,7 +346,19 @@ def attempt(number: int, *, state: RunState = "completed", **fields: Any) -> Att
 
 def tasks_of(attempts: Sequence[AttemptRow], count: int) -> list[TaskRow]:
     return [
-        TaskRow(one.id, f"k{number}", "stock", "order", 1, one.started_at, one.started_at, "done")
+        TaskRow(
+            one.id,
+            f"k{number}",
+            "stock",
+            "order",
+            1,
+            one.started_at,
+            one.started_at,
+            "done",
+            run=one.run,
+            queue=one.queue,
+            worker=one.worker,
+        )
         for one in attempts
         for number in range(count)
     ]

@@ -1,7 +1,10 @@
 """Serving the page alone, on uvicorn."""
 
+import asyncio
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -37,4 +40,19 @@ async def serve(app: ASGIApp, host: str, port: int, tell: Callable[[str], None])
             server_header=False,
             timeout_graceful_shutdown=LEAVING,
         )
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await Server(config).serve(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """A server that ends in peace. Uvicorn's own sends itself the signal again, once it is over."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)

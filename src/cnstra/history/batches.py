@@ -88,6 +88,9 @@ class Rows:
             started_at=attempt.time_of(begun.at),
             outer=begun.outer,
             input=self._policy.kept(begun.collateral, begun.payload),
+            run=attempt.subject.run,
+            queue=attempt.subject.queue,
+            worker=attempt.worker,
         )
 
     def _output(self, emitted: Emitted) -> Output:

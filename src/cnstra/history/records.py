@@ -48,6 +48,8 @@ class Output(msgspec.Struct, frozen=True, gc=False):
 class TaskRow(msgspec.Struct, gc=False):
     """One activation in one attempt. `ended_at` and `outcome` are `None` while it runs.
 
+    run, queue, worker: those of its attempt.
+
     outer: the key of the activation whose inner run it is part of. context: the neuron's value
     after it, where it wrote one; `removed` where it deleted it.
     """
@@ -65,6 +67,9 @@ class TaskRow(msgspec.Struct, gc=False):
     outputs: tuple[Output, ...] = ()
     context: Payload | None = None
     error: Error | None = None
+    run: str = ""
+    queue: str = ""
+    worker: str = ""
 
     @property
     def seconds(self) -> float | None:
