@@ -9,7 +9,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -32,6 +32,7 @@ from tests.redis_server import RedisServer
 QUEUE = "bench"
 BATCH = 5_000
 LEASE = 30.0
+DONE = Completed(b'{"results":[]}')
 
 Rate = Callable[[RedisServer, int, int], float]
 """Jobs per second over the second half of so many jobs, at so much concurrency."""
@@ -122,17 +123,19 @@ def transport(server: RedisServer, jobs: int, concurrency: int) -> float:
         await broker.open()
         ahead = Ahead(LEASE, None)
 
-        async def chain(delivery: Delivery) -> None:
-            following = [delivery]
+        async def chain(following: Sequence[Delivery]) -> None:
             while following:
-                saved = following[0].saved
-                assert saved is not None
-                ticket = Ticket(following[0].run, saved.epoch, saved.seq + 1)
-                done = Completed(b'{"results":[]}')
-                following = list(await broker.settle(following[0], done, ticket, ahead))
+                done = [(each, DONE, _last_write(each)) for each in following]
+                following = [
+                    delivery
+                    for outcome in await broker.complete(done, ahead)
+                    for delivery in _taken(outcome)
+                ]
 
         first = await broker.receive(concurrency, lease=LEASE, wait=1.0, rate=None)
-        chains = [asyncio.create_task(chain(each)) for each in first]
+        together = broker.capabilities.completes_together
+        shares = [first[at : at + together] for at in range(0, len(first), together)]
+        chains = [asyncio.create_task(chain(share)) for share in shares]
         try:
             return await _second_half(server, jobs)
         finally:
@@ -140,6 +143,17 @@ def transport(server: RedisServer, jobs: int, concurrency: int) -> float:
             await broker.close()
 
     return asyncio.run(run())
+
+
+def _last_write(delivery: Delivery) -> Ticket:
+    assert delivery.saved is not None
+    return Ticket(delivery.run, delivery.saved.epoch, delivery.saved.seq + 1)
+
+
+def _taken(outcome: Sequence[Delivery] | Exception) -> Sequence[Delivery]:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def behind(server: RedisServer, jobs: int, concurrency: int) -> float:

@@ -45,9 +45,9 @@ JOBS = f"""
 INSERT INTO jobs (queue, id, state, rank, priority, max_attempts, created_at, run, data, error)
 {NUMBERS}
 SELECT queue, 'job-' || i,
-    CASE WHEN i % 200 = 0 THEN 'dead' WHEN i % 500 = 1 THEN 'waiting' ELSE 'completed' END,
+    CASE WHEN i % 2 = 0 THEN 'dead' WHEN i % 500 = 1 THEN 'waiting' ELSE 'completed' END,
     iif(i % 500 = 1, 0, created_at + 604800), priority, 1, created_at, 'r' || i, data,
-    iif(i % 200 = 0, '{{"name": "ConnectionError", "message": "no bank on port 80"}}', NULL)
+    iif(i % 2 = 0, '{{"name": "ConnectionError", "message": "no bank on port 80"}}', NULL)
 FROM jobs, n;
 """
 HISTORY = f"""
@@ -56,9 +56,9 @@ INSERT INTO runs (
     payload_size, neuron, fingerprint, error
 )
 {NUMBERS}
-SELECT 'r' || i, queue, 'job-' || i, iif(i % 200 = 0, 'dead', 'completed'), 1, created_at,
-    started_at, updated_at, collateral, payload, payload_size, iif(i % 200 = 0, neuron, NULL),
-    iif(i % 200 = 0, fingerprint, NULL), iif(i % 200 = 0, error, NULL)
+SELECT 'r' || i, queue, 'job-' || i, iif(i % 2 = 0, 'dead', 'completed'), 1, created_at,
+    started_at, updated_at, collateral, payload, payload_size, iif(i % 2 = 0, neuron, NULL),
+    iif(i % 2 = 0, fingerprint, NULL), iif(i % 2 = 0, error, NULL)
 FROM runs, n;
 
 INSERT INTO attempts (id, run, number, worker, started_at, ended_at, outcome)

@@ -274,6 +274,11 @@ class BrokerAround:
     def store(self) -> ProgressStore | None:
         return self._store or self.inner.store
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Of several jobs it is told one by one, so that a `settle` of ours hears of each."""
+        return replace(self.inner.capabilities, completes_together=1)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
@@ -296,7 +301,7 @@ class CarryingBroker(BrokerAround):
     @property
     def capabilities(self) -> Capabilities:
         return replace(
-            self.inner.capabilities,
+            super().capabilities,
             atomic_settlement=False,
             own_store=False,
             carries_progress=True,

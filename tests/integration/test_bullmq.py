@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -17,6 +17,7 @@ from cnstra.adapters.bullmq.options import backoff_from_bullmq, backoff_to_bullm
 from cnstra.adapters.bullmq.scripts import script
 from cnstra.engine.context import Context
 from cnstra.errors import BrokerUnavailable, InvalidOption, MissingExtra
+from cnstra.jobs.broker import CompletesTogether
 from cnstra.jobs.retry import exponential, fixed
 from cnstra.jobs.settlement import Completed
 from tests.durables import PATIENCE
@@ -430,16 +431,16 @@ async def test_what_was_leased_in_a_lost_answer_is_given_back(
 async def test_a_job_that_cannot_be_completed_keeps_none_from_it(
     redis_server: RedisServer, queue: Queue
 ) -> None:
-    """Jobs that are completed in one turn share a script."""
+    """Jobs that are completed together share a script."""
     await queue.enqueue(SIGNAL, job_id="broken")
     await queue.enqueue(SIGNAL, job_id="whole")
 
-    async def complete_both() -> list[Any]:
-        leased = await queue.broker.receive(2, lease=30.0, wait=5.0, rate=None)
+    async def complete_both() -> Sequence[Any]:
+        broker = cast(CompletesTogether, queue.broker)
+        leased = await broker.receive(2, lease=30.0, wait=5.0, rate=None)
         redis_server.call("SET", f"bull:{queue.name}:broken:dependencies", "no set")
         done = Completed(b'{"results":[]}')
-        settling = [queue.broker.settle(delivery, done, None) for delivery in leased]
-        return await asyncio.gather(*settling, return_exceptions=True)
+        return await broker.complete([(delivery, done, None) for delivery in leased], None)
 
     refused, completed = await queue.io.call(complete_both)
 

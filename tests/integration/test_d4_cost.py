@@ -1,5 +1,6 @@
 """D4: a checkpoint costs what changed; a finished run leaves nothing behind but its result."""
 
+import gc
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from cnstra import CNS, Context, Queue, collateral, neuron, run_durably
+from cnstra.durable.run import DurableRun
 from cnstra.durable.store import Patch
+from cnstra.engine.stimulation import Stimulation
 from tests.durables import (
     PATIENCE,
     StoreAround,
@@ -150,3 +153,31 @@ async def test_a_cancelled_or_dead_job_keeps_its_progress(url: str) -> None:
 def rows(file: Path, query: str) -> list[Any]:
     with closing(sqlite3.connect(file)) as connection:
         return connection.execute(query).fetchall()
+
+
+async def test_an_attempt_that_is_over_leaves_nothing_to_the_garbage_collector(url: str) -> None:
+    """It would look through all that lives, again and again, for a thousand jobs a second."""
+    middle = collateral("middle", int)
+    first = neuron("first", {"middle": middle})
+    second = neuron("second", {"output": output})
+
+    @first.dendrite(entry)
+    def pass_on(payload: int, axon: Any) -> Any:
+        return axon.middle.create_signal(payload)
+
+    @second.dendrite(middle)
+    async def end(payload: int, axon: Any, ctx: Context[Any]) -> Any:
+        ctx.set(payload)
+        return axon.output.create_signal(payload)
+
+    async with Queue("q", url) as queue:
+        await queue.enqueue(entry.create_signal(0))
+        gc.collect()
+        gc.disable()
+        try:
+            await drain(queue, CNS([first, second]))
+            left = [one for one in gc.get_objects() if type(one) in (DurableRun, Stimulation)]
+        finally:
+            gc.enable()
+
+    assert left == []

@@ -9,6 +9,7 @@ import pytest
 
 from cnstra import (
     CNS,
+    Context,
     DoNotRetry,
     JobFailed,
     Queue,
@@ -18,8 +19,10 @@ from cnstra import (
     neuron,
     run_durably,
 )
-from cnstra.durable.progress import Progress
-from cnstra.durable.store import Patch, Ticket
+from cnstra.durable.io_thread import IOThread, Mailbox
+from cnstra.durable.progress import Progress, StartEntry
+from cnstra.durable.run import DurableOptions, DurableRun
+from cnstra.durable.store import Patch, Saved, Ticket
 from cnstra.errors import CrashLimitReached, LeaseLost
 from cnstra.jobs.settlement import Requeued
 from tests.durables import (
@@ -229,6 +232,28 @@ async def test_a_neighbour_that_was_not_running_is_not_charged_again(
         assert dead.error["name"] == "CrashLimitReached"
         assert "'killer'" in dead.error["message"]
         assert "'neighbour'" not in dead.error["message"]
+
+
+async def test_the_start_of_a_sync_handler_that_may_have_killed_is_written_down_first() -> None:
+    marked: list[StartEntry | None] = []
+    suspect = neuron("suspect", {})
+
+    @suspect.dendrite(entry)
+    def look(payload: int, axon: Any, ctx: Context[Any]) -> None:
+        marked.append(run.progress.start(ctx.idempotency_key))
+
+    run = DurableRun(
+        CNS([suspect]),
+        "run",
+        Saved(epoch=2, held=True),
+        store=None,
+        io=IOThread(),
+        mailbox=Mailbox(asyncio.get_running_loop()),
+        options=DurableOptions.of(durability="exit"),
+    )
+    await run.execute(entry.create_signal(7))
+
+    assert marked == [StartEntry(crashes=1, running=True)]
 
 
 async def test_without_a_crash_limit_a_job_is_tried_for_ever(

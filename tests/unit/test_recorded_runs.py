@@ -31,6 +31,8 @@ class Journal:
         self.checkpoints: set[str] = set()
         self.refused: set[str] = set()
 
+    is_wary = True
+
     def key_of(self, lineage: Any) -> str:
         return f"key of {lineage}"
 

@@ -11,7 +11,7 @@ from cnstra.dashboard.rendering import errors_of
 from cnstra.history.fingerprint import fingerprint, pattern_of
 from cnstra.jobs.broker import JobRecord
 
-MOST = 1000
+MOST = 500
 """How many dead letters are looked through, newest first."""
 
 SHOWN = 20

@@ -1,8 +1,9 @@
 """Where in its run an activation stands: its key, and its place in the order of results."""
 
-from functools import cmp_to_key, lru_cache
+from collections.abc import Callable
+from functools import cmp_to_key, lru_cache, partial
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 KEY_BYTES = 16
 MAX_TURNS = 64
@@ -11,22 +12,33 @@ Path = tuple[tuple[int, int], ...]
 """Which branch was taken at each hop, with equal neighbours joined: ((branch, how often), ...)."""
 
 
-class Lineage(NamedTuple):
+Key = bytes | Callable[[], bytes]
+"""A key, or what works it out."""
+
+
+class Lineage:
     """An activation's place in its run.
 
     key: a hash of the parent's key, collateral, neuron and position (or the signal's own key): the
-        same
-        on every attempt.
+        same on every attempt. Worked out when it is first asked for: a run of one hop never does.
     path: the branches taken from the entry on. A run of sync handlers emits in the order of
         (depth, path), and so `results` are sorted, whatever the timing was.
     depth: hops from the entry.
     number: when it was emitted: the frontier is resumed in this order.
     """
 
-    key: bytes
-    path: Path
-    depth: int
-    number: int
+    __slots__ = ("_key", "depth", "number", "path")
+
+    def __init__(self, key: Key, path: Path, depth: int, number: int) -> None:
+        self._key = key
+        self.path = path
+        self.depth = depth
+        self.number = number
+
+    @property
+    def key(self) -> bytes:
+        self._key = worked_out(self._key)
+        return self._key
 
     @property
     def text(self) -> str:
@@ -34,9 +46,14 @@ class Lineage(NamedTuple):
         return self.key.hex()
 
 
+def worked_out(key: Key) -> bytes:
+    """The key."""
+    return key if isinstance(key, bytes) else key()
+
+
 def root(run: str) -> Lineage:
     """What the first activations of a run descend from."""
-    return Lineage(_hash(b"run", _bytes(run)), (), 0, 0)
+    return Lineage(partial(_root_key, run), (), 0, 0)
 
 
 def inner_root(outer: Lineage, index: int) -> Lineage:
@@ -50,9 +67,17 @@ def emission_key(parent: Lineage, collateral: str, position: int, own_key: str |
     return _digest(_KEY + parent.key + _name(collateral) + b"%d:%b" % (len(place), place))
 
 
-def child(parent: Lineage, emission: bytes, neuron: str, branch: int, number: int) -> Lineage:
-    """The lineage of an activation by that emission, the `branch`-th activation of its commit."""
-    key = _digest(_KEY + emission + _name(neuron))
+def child(parent: Lineage, emission: Key, neuron: str, branch: int, number: int) -> Lineage:
+    """The lineage of an activation by that emission, the `branch`-th activation of its commit.
+
+    Its key is worked out later where that of the emission is. Then it keeps its parent until it is:
+    not for long chains.
+    """
+    key = (
+        _child_key(emission, neuron)
+        if isinstance(emission, bytes)
+        else partial(_child_key, emission, neuron)
+    )
     return Lineage(key, follow(parent.path, branch), parent.depth + 1, number)
 
 
@@ -111,6 +136,14 @@ def _shorten(path: list[tuple[int, int]], by: int) -> None:
         del path[0]
     else:
         path[0] = (branch, times - by)
+
+
+def _root_key(run: str) -> bytes:
+    return _hash(b"run", _bytes(run))
+
+
+def _child_key(emission: Key, neuron: str) -> bytes:
+    return _digest(_KEY + worked_out(emission) + _name(neuron))
 
 
 def _bytes(text: str) -> bytes:

@@ -205,6 +205,11 @@ class Progress:
         """Whether any activation carries a start mark."""
         return any(key.startswith("s/") for key in self.entries)
 
+    @property
+    def stimulation_id(self) -> str:
+        """The id of the run as its handlers see it."""
+        return (self.meta().stimulation_id if self.started else "") or self.run
+
     def meta(self) -> RunMeta:
         """The run's own entry. Raises `ProgressTooNew`."""
         meta: RunMeta = self._read(META, _decode_meta)
@@ -298,8 +303,7 @@ def encoded(entry: Entry) -> bytes:
 
 def to_wire(progress: Progress) -> bytes:
     """The progress as one JSON object in the seed's shape."""
-    stimulation_id = progress.meta().stimulation_id if progress.started else progress.run
-    tasks = progress.tasks()
+    stimulation_id, tasks = progress.stimulation_id, progress.tasks()
     return encode_json(
         {
             "context": {name: msgspec.Raw(value) for name, value in progress.contexts().items()},

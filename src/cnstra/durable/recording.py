@@ -1,6 +1,7 @@
 """What a durable run writes down of each commit."""
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -14,6 +15,7 @@ from cnstra.durable.lineage import (
     inner_root,
     path_text,
     root,
+    worked_out,
 )
 from cnstra.durable.progress import (
     META,
@@ -38,6 +40,8 @@ class Lineages:
     """The recorder of an inner run: it has keys, but keeps nothing."""
 
     __slots__ = ("_root",)
+
+    is_wary = False
 
     def __init__(self, origin: Lineage) -> None:
         self._root = origin
@@ -69,7 +73,8 @@ class Lineages:
     def _descend(self, parent: Lineage, emissions: Sequence[Emission], hops: int) -> list[Item]:
         items: list[Item] = []
         for position, (signal, targets) in enumerate(emissions):
-            emission = _emission_key(parent, signal, position)
+            name, own_key = signal.collateral_name, _own_key(signal)
+            emission = emission_key(parent, name, position, own_key)
             for target in targets:
                 lineage = child(parent, emission, target.neuron_name, len(items), 0)
                 items.append((target, signal, lineage, hops))
@@ -98,6 +103,8 @@ class Recording:
         self._results = results
         self._durability = durability
         self._suspects: set[str] = set()
+        self._unwritten: list[tuple[Item, bytes]] = []
+        """The first activations, with their payloads, until they are put down."""
         self._number = 0
         self._owed = 0
         self.is_heard = False
@@ -108,15 +115,20 @@ class Recording:
     def begin(self, emissions: Sequence[Emission]) -> list[Item]:
         """The first activations of a fresh run. Raises `NotSerializable` or `InvalidPayload`.
 
-        They are not written yet: until the first commit, whoever holds the signal can begin again.
+        They are not put down yet: until the first commit, whoever holds the signal can begin again.
         """
-        items, puts, _ = self._descend(root(self._progress.run), emissions, 1)
-        with self._progress:
-            self._progress.put(META, RunMeta(stimulation_id=self._progress.run))
-            for key, value in puts:
-                self._progress.put(key, value)
-        self._owed = len(items)
-        return items
+        self._unwritten, _ = self._descend(root(self._progress.run), emissions, 1)
+        self._owed = len(self._unwritten)
+        return [item for item, _ in self._unwritten]
+
+    def put_down(self) -> None:
+        """Put down what the run began with, for whoever looks at the progress. Harmless twice."""
+        unwritten, self._unwritten = self._unwritten, []
+        if unwritten:
+            with self._progress:
+                self._progress.put(META, RunMeta(stimulation_id=self._progress.run))
+                for item, data in unwritten:
+                    self._progress.put(*_task_entry(item, data))
 
     def resume(self) -> list[Item]:
         """The activations that the progress owes, in the order of their emission.
@@ -140,6 +152,10 @@ class Recording:
 
     # --- the recorder
 
+    @property
+    def is_wary(self) -> bool:
+        return bool(self._suspects)
+
     def key_of(self, lineage: Lineage) -> str:
         return lineage.text
 
@@ -150,6 +166,8 @@ class Recording:
         raise AssertionError("a durable run begins with begin() or resume()")
 
     def started(self, item: Item) -> Barrier | None:
+        if item[0].checkpoint:
+            self.put_down()
         if self._suspects and (key := item[2].text) in self._suspects:
             self._suspects.discard(key)
             mark = self._progress.start(key) or StartEntry()
@@ -162,17 +180,24 @@ class Recording:
         self, item: Item, emissions: Sequence[Emission], change: ContextChange | None
     ) -> tuple[list[Item], Barrier | None]:
         receiver, _, lineage, hops = item
-        items, puts, results = self._descend(lineage, emissions, hops + 1)
+        born, results = self._descend(lineage, emissions, hops + 1)
+        items = [successor for successor, _ in born]
+        self._owed += len(items) - 1
+        is_over = not self._owed and not self.is_heard
+        if is_over and self._unwritten and not results:
+            return items, None  # nothing was put down, and nothing need be
+        self.put_down()
         progress, key = self._progress, lineage.text
         with progress:
             for prefix in ("t/", "e/", "s/"):
                 progress.delete(prefix + key)
-            for entry, value in (*puts, *results):
+            for successor, data in born:
+                progress.put(*_task_entry(successor, data))
+            for entry, value in results:
                 progress.put(entry, value)
             self._keep(change)
-        self._owed += len(items) - 1
-        if not self._owed and not self.is_heard:
-            return items, None  # the run is over, and its end is the one thing left to write
+        if is_over:
+            return items, None  # its end is the one thing left to write
         if receiver.checkpoint or self._durability == "step":
             return items, self._journal.when_landed
         self._behind()
@@ -183,6 +208,7 @@ class Recording:
     ) -> None:
         key, wire = item[2].text, error_to_wire(error)
         entry = ErrorEntry(wire["message"], wire["name"], wire["stack"], aborted)
+        self.put_down()
         with self._progress:
             self._progress.put(f"e/{key}", entry)
             mark = self._progress.start(key)
@@ -205,12 +231,11 @@ class Recording:
 
     def _descend(
         self, parent: Lineage, emissions: Sequence[Emission], hops: int
-    ) -> tuple[list[Item], list[tuple[str, Entry]], list[tuple[str, Entry]]]:
-        """The successors, their entries, and the results among the emissions."""
-        items: list[Item] = []
-        puts: list[tuple[str, Entry]] = []
+    ) -> tuple[list[tuple[Item, bytes]], list[tuple[str, Entry]]]:
+        """The successors, each with its payload as JSON, and the results among the emissions."""
+        born: list[tuple[Item, bytes]] = []
         results: list[tuple[str, Entry]] = []
-        seen: set[bytes] = set()
+        seen: set[tuple[str, str]] = set()
         for position, (signal, targets) in enumerate(emissions):
             name = signal.collateral_name
             is_result = bool(parent.depth) and name in self._results
@@ -218,30 +243,39 @@ class Recording:
                 continue
             codec = self._network.collaterals[name].codec
             data = _encoded(codec, signal.payload)
-            emission = _emission_key(parent, signal, position)
-            if emission in seen:
-                raise DuplicateKey(collateral=name, key=signal.key)
-            seen.add(emission)
+            own_key = _own_key(signal)
+            if own_key is not None:
+                if (name, own_key) in seen:
+                    raise DuplicateKey(collateral=name, key=own_key)
+                seen.add((name, own_key))
+            key_of = partial(emission_key, parent, name, position, own_key)
+            emission = key_of() if parent.depth else key_of
             if is_result:
                 path = path_text(follow(parent.path, position))
                 entry = ResultEntry(name, msgspec.Raw(data), path, parent.depth + 1)
-                results.append((f"r/{emission.hex()}", entry))
+                results.append((f"r/{worked_out(emission).hex()}", entry))
             for target in targets:
-                lineage = child(parent, emission, target.neuron_name, len(items), self._number)
+                lineage = child(parent, emission, target.neuron_name, len(born), self._number)
                 self._number += 1
-                task = TaskEntry(
-                    target.neuron_name,
-                    name,
-                    msgspec.Raw(data),
-                    lineage.number,
-                    path_text(lineage.path),
-                    lineage.depth,
-                    hops,
-                    signal.key,
-                )
-                puts.append((f"t/{lineage.text}", task))
-                items.append((target, Signal(name, codec.decode(data), signal.key), lineage, hops))
-        return items, puts, results
+                copy = Signal(name, codec.decode(data), own_key)
+                born.append(((target, copy, lineage, hops), data))
+        return born, results
+
+
+def _task_entry(item: Item, data: bytes) -> tuple[str, TaskEntry]:
+    """What is put down of an activation that is owed, with its payload as JSON."""
+    receiver, signal, lineage, hops = item
+    entry = TaskEntry(
+        receiver.neuron_name,
+        signal.collateral_name,
+        msgspec.Raw(data),
+        lineage.number,
+        path_text(lineage.path),
+        lineage.depth,
+        hops,
+        signal.key,
+    )
+    return f"t/{lineage.text}", entry
 
 
 def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
@@ -257,9 +291,10 @@ def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
         raise NotSerializable(collateral=codec.name, reason=repr(error)) from error
 
 
-def _emission_key(parent: Lineage, signal: Signal[Any], position: int) -> bytes:
+def _own_key(signal: Signal[Any]) -> str | None:
+    """The key that its handler gave the signal. Raises `InvalidOption`."""
     own_key = cast(object, signal.key)
     if own_key is not None and not isinstance(own_key, str):
         remedy = "the key of a signal is a text: str(...) it"
         raise InvalidOption(option="key", value=own_key, remedy=remedy)
-    return emission_key(parent, signal.collateral_name, position, own_key)
+    return own_key

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from weakref import ref
 
 import msgspec
 
@@ -141,7 +143,7 @@ class DurableRun:
             io=io,
             mailbox=mailbox,
             clock=cns.clock,
-            on_lost=self.abort,
+            on_lost=partial(_abort, ref(self)),
         )
 
     def _restore(self, carried: bytes | None) -> Progress:
@@ -180,7 +182,7 @@ class DurableRun:
         stimulation = self._start(recording, items, entries)
         if not stimulation.done:
             await stimulation.wait_until_done()
-        return await self._conclude(stimulation)
+        return await self._conclude(stimulation, recording)
 
     def abort(self, reason: object = None, *, grace: float | None = None) -> None:
         """Start nothing new. Called again with a shorter `grace`, it is faster."""
@@ -233,10 +235,9 @@ class DurableRun:
     def _start(
         self, recording: Recording, items: list[Item], entries: list[Signal[Any]]
     ) -> Stimulation:
-        tap = self._tap
         stimulation = self._stimulation = self._cns.recorded_run(
-            recording if tap is None else tap(recording, self.progress, self._cns.network),
-            stimulation_id=self.progress.meta().stimulation_id or self._id,
+            self._tapped(recording),
+            stimulation_id=self.progress.stimulation_id,
             contexts=self.progress.contexts(),
             attempt=self._attempt,
             grace=self._options.grace,
@@ -247,11 +248,19 @@ class DurableRun:
         stimulation.begin(items, entries, None if early is None else early.signal)
         return stimulation
 
-    async def _conclude(self, stimulation: Stimulation) -> Outcome:
+    def _tapped(self, recording: Recording) -> Recorder:
+        """The recorder of the run, with the tap before it if there is one."""
+        if self._tap is None:
+            return recording
+        recording.put_down()
+        return self._tap(recording, self.progress, self._cns.network)
+
+    async def _conclude(self, stimulation: Stimulation, recording: Recording) -> Outcome:
         failed = stimulation.failed_tasks
         if stimulation.audience is not None:
             self._log_listeners(stimulation.audience)
         if failed:
+            recording.put_down()
             await self._journal.flush()
         elif self._journal.is_due:
             await self._journal.settle()
@@ -273,6 +282,7 @@ class DurableRun:
         From then on the start of each activation that was owed is written down before it starts, so
         that the next death names those that ran. The first time, each that was owed is charged.
         """
+        recording.put_down()
         owed = [key for key, _ in self.progress.tasks()]
         marks = {key: mark for key in owed if (mark := self.progress.start(key)) is not None}
         running = [key for key, mark in marks.items() if mark.running]
@@ -293,3 +303,12 @@ class DurableRun:
         guilty = sorted({neuron for count, neuron in crashes if count >= limit})
         names = ", ".join(f"neuron {name!r}" for name in guilty)
         return Quarantined(CrashLimitReached(neuron=names, crashes=max(crashes)[0]))
+
+
+def _abort(run: "ref[DurableRun]", reason: BaseException) -> None:
+    """Abort the run, if anybody still has it. Its journal does not own it: a run that is over then
+    goes at once, and a thousand of them leave no cycles to be searched for.
+    """
+    found = run()
+    if found is not None:
+        found.abort(reason)

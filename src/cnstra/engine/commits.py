@@ -50,7 +50,7 @@ def conclude(run: Run, item: Item, context: Context[Any] | None, outcome: Outcom
     """Move the activation to where its outcome puts it."""
     match outcome:
         case Done(emissions):
-            _commit(run, item, context, emissions)
+            commit(run, item, context, emissions)
         case Failed(error, aborted):
             _fail(run, item, context, error, aborted, _keep_writes(run, context))
         case Interrupted(error, fatal):
@@ -66,7 +66,7 @@ def conclude(run: Run, item: Item, context: Context[Any] | None, outcome: Outcom
         run.lulls.mark(run)
 
 
-def _commit(
+def commit(
     run: Run, item: Item, context: Context[Any] | None, emissions: Sequence[Emission]
 ) -> None:
     """The activation is done: it and all its outputs become visible together."""

@@ -27,6 +27,13 @@ class ContextChange(NamedTuple):
 class Recorder(Protocol):
     """Keeps a run's lineage and, if it is durable, its progress. Called on the run's own thread."""
 
+    @property
+    def is_wary(self) -> bool:
+        """Whether it must hear of each start. Else it hears of those before which it is asked for a
+        checkpoint, and may of others.
+        """
+        ...
+
     def key_of(self, lineage: Any) -> str:
         """The idempotency key of the activation with this lineage."""
         ...

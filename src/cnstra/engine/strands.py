@@ -11,7 +11,7 @@ import threading
 from typing import Any
 
 from cnstra.engine.admission import admit
-from cnstra.engine.commits import ended_in_task, failed_in_task, raised, returned
+from cnstra.engine.commits import commit, ended_in_task, failed_in_task, raised, returned
 from cnstra.engine.context import Context
 from cnstra.engine.lulls import watched
 from cnstra.engine.network import Receiver
@@ -29,7 +29,10 @@ def drain(run: Run) -> None:
     places = run.places
     queue, ready, running = places.queue, places.ready, places.running
     slots, limited = run.slots, run.slots != UNLIMITED
-    max_hops = 0 if _is_observed(run) else run.max_hops  # observed, none goes the short way
+    recorder = run.recorder
+    holds_back = run.audience is not None or run.lulls is not None
+    holds_back = holds_back or (recorder is not None and recorder.is_wary)
+    max_hops = 0 if holds_back else run.max_hops  # then none goes the short way
     while not run.closing:
         if ready:
             if ready[0].receiver.is_async:
@@ -72,11 +75,16 @@ def drain(run: Run) -> None:
             targets = None
             if context is None or context.rare is None:
                 if output is None:
+                    if recorder is not None:
+                        commit(run, item, context, ())
                     break
                 if type(output) is SIGNAL:
                     targets = receiver.routes.get(output.collateral_name)
             if targets is None:
                 returned(run, item, context, output)
+                break
+            if recorder is not None:
+                commit(run, item, context, ((output, targets),))
                 break
             hops += 1
             if len(targets) == 1 and not queue:

@@ -26,6 +26,8 @@ class Tap:
 
     __slots__ = ("_log", "_network", "_progress", "_recorder")
 
+    is_wary = True
+
     def __init__(
         self, log: AttemptLog, recorder: Recorder, progress: Progress, network: Network
     ) -> None:
@@ -106,6 +108,8 @@ class InnerTap:
     """The recorder of an inner run. Its payloads may be any object: they are not looked at."""
 
     __slots__ = ("_log", "_outer", "_recorder")
+
+    is_wary = True
 
     def __init__(self, log: AttemptLog, recorder: Recorder, outer: str) -> None:
         self._log = log

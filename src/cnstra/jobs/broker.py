@@ -9,7 +9,7 @@ import msgspec
 from cnstra.clock import Clock
 from cnstra.durable.store import ProgressStore, Ticket
 from cnstra.jobs.limits import RateLimit
-from cnstra.jobs.settlement import Delivery, Settlement
+from cnstra.jobs.settlement import Completed, Delivery, Settlement
 
 JobState = Literal["waiting", "delayed", "active", "completed", "dead"]
 """waiting: due, in the queue. delayed: due later (a delay, or a backoff). active: leased to a
@@ -43,6 +43,8 @@ class Capabilities:
     events: what happens in the queue can be followed.
     max_payload: bytes of job data that a job can carry; `None`: as many as memory holds.
     durable: jobs outlive the process that enqueued them.
+    completes_together: how many completed jobs are best settled in one step; above 1 the broker is
+        a `CompletesTogether`.
     """
 
     atomic_settlement: bool
@@ -58,6 +60,7 @@ class Capabilities:
     events: bool = True
     max_payload: int | None = None
     durable: bool = True
+    completes_together: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +273,18 @@ class RewritesProgress(Protocol):
         """Replace the progress that a dead job carries, in its wire form.
 
         `False` where the job is not dead, or carries another than `before`.
+        """
+        ...
+
+
+class CompletesTogether(Broker, Protocol):
+    """A broker for which a step costs more than a job in it."""
+
+    async def complete(
+        self, over: Sequence[tuple[Delivery, Completed, Ticket | None]], ahead: Ahead | None
+    ) -> Sequence[Sequence[Delivery] | Exception]:
+        """Settle completed jobs, as `settle` does, each by itself: for each, what that would have
+        returned or raised. Raises nothing.
         """
         ...
 

@@ -6,17 +6,18 @@ loop holds up none of it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from math import inf
-from typing import cast
+from typing import Any, cast
 
 from cnstra.durable.eager import begin
 from cnstra.durable.io_thread import Mailbox
 from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import BrokerUnavailable, Fenced, LeaseLost, StoreUnavailable
 from cnstra.jobs.attempt import Attempt, Settled, what_happens_next
-from cnstra.jobs.broker import Ahead, HandsOver
+from cnstra.jobs.broker import Ahead, CompletesTogether, HandsOver
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import (
@@ -39,6 +40,10 @@ PARK_AFTER, PARKED_BY = 0.6, 0.9
 """
 
 
+Over = tuple[Attempt, Settled]
+"""An attempt that is over, and what became of it."""
+
+
 class Consumer:
     """Leases jobs for one worker, up to its concurrency, and holds the leases until they are
     settled.
@@ -57,6 +62,9 @@ class Consumer:
         self._held: dict[Attempt, asyncio.Task[None] | None] = {}
         """What is leased, each with the task that settles it."""
         self._parking: set[asyncio.Task[None]] = set()
+        self._over: deque[Over] = deque()
+        self._is_told = False
+        """Whether the I/O thread is on its way to what is over."""
         self._stopping = False
         self._until_idle = False
 
@@ -85,7 +93,10 @@ class Consumer:
 
     def settle(self, attempt: Attempt, settled: Settled) -> None:
         """Carry out what became of an attempt."""
-        self._queue.io.post(partial(self._begin_to_settle, attempt, settled))
+        self._over.append((attempt, settled))
+        if not self._is_told:
+            self._is_told = True
+            self._queue.io.post(self._begin_to_settle)
 
     # --- on the I/O thread
 
@@ -216,10 +227,41 @@ class Consumer:
             if now > attempt.expires:
                 attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
 
-    def _begin_to_settle(self, attempt: Attempt, settled: Settled) -> None:
-        task = begin(self._settle(attempt, settled))
+    def _begin_to_settle(self) -> None:
+        """Begin with all that is over: several completed jobs in one step, where the broker can."""
+        self._is_told = False
+        together = self._broker.capabilities.completes_together
+        completed: list[Over] = []
+        while self._over:
+            one = self._over.popleft()
+            if together > 1 and isinstance(one[1].settlement, Completed):
+                completed.append(one)
+            else:
+                self._spawn(self._settle(*one), one)
+        for first in range(0, len(completed), together):
+            some = completed[first : first + together]
+            self._spawn(self._complete(some), *some)
+
+    def _spawn(self, settling: Coroutine[Any, Any, None], *over: Over) -> None:
+        task = begin(settling)
         if task is not None:
-            self._held[attempt] = task
+            self._held.update(dict.fromkeys([attempt for attempt, _ in over], task))
+
+    async def _complete(self, over: Sequence[Over]) -> None:
+        """Tell the broker of completed jobs together. What it does not take is told by itself."""
+        broker = cast(CompletesTogether, self._broker)
+        told = [
+            (attempt.delivery, cast(Completed, settled.settlement), settled.ticket)
+            for attempt, settled in over
+        ]
+        ahead: list[Delivery] = []
+        for one, outcome in zip(over, await broker.complete(told, self._ahead), strict=True):
+            if isinstance(outcome, Exception):
+                self._spawn(self._settle(*one), one)
+            else:
+                ahead += outcome
+                self._let_out(one[0], one[1].settlement)
+        self._go_on_with(ahead)
 
     async def _settle(self, attempt: Attempt, settled: Settled) -> None:
         """Tell the broker, again and again while it is away, until it knows or the lease is lost.
@@ -248,16 +290,25 @@ class Consumer:
             except Exception as error:
                 logger.exception("Job %r cannot be settled so: %s", job_id, settlement)
                 settlement = _instead(settlement, error)
-        attempt.settled(settlement)
         if isinstance(settlement, Lost):
             await self._let_go(attempt)
+        self._let_out(attempt, settlement)
+        self._go_on_with(ahead)
+
+    def _let_out(self, attempt: Attempt, settlement: Settlement) -> None:
+        """The job is settled."""
+        attempt.settled(settlement)
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
         if logger.isEnabledFor(level):
-            logger.log(level, "Job %r %s", job_id, what_happens_next(settlement))
+            what = what_happens_next(settlement)
+            logger.log(level, "Job %r %s", attempt.delivery.job_id, what)
         del self._held[attempt]
+
+    def _go_on_with(self, ahead: Sequence[Delivery]) -> None:
+        """Slots are free, for what the broker leased ahead and for what is fetched."""
         if ahead:
             self._take(ahead)
-        else:
+        if len(self._held) < self._concurrency:
             self._freed.set()
 
     async def _let_go(self, attempt: Attempt) -> None:

@@ -4,10 +4,10 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from cnstra.durable.store import Patch, ProgressStore, Ticket
-from cnstra.jobs.broker import Broker
+from cnstra.jobs.broker import Broker, CompletesTogether
 from cnstra.jobs.settlement import Delivery, Settlement
 
 T = TypeVar("T")
@@ -75,4 +75,8 @@ class DyingBroker:
         self, delivery: Delivery, settlement: Settlement, ticket: Any, ahead: Any = None
     ) -> Any:
         call = self._inner.settle(delivery, settlement, ticket, ahead)
+        return await self._death.over(SETTLE_POINTS, call)
+
+    async def complete(self, over: Any, ahead: Any) -> Any:
+        call = cast(CompletesTogether, self._inner).complete(over, ahead)
         return await self._death.over(SETTLE_POINTS, call)

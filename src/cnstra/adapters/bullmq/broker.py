@@ -11,8 +11,7 @@ from math import inf
 from typing import Any
 
 from cnstra.adapters.bullmq.client import Client
-from cnstra.adapters.bullmq.completing import Completions
-from cnstra.adapters.bullmq.connection import Unreachable
+from cnstra.adapters.bullmq.connection import CHUNK, Part, Unreachable, refusal
 from cnstra.adapters.bullmq.events import LOOK_AHEAD, events_in, number_of, stream_id
 from cnstra.adapters.bullmq.following import LONGEST_BLOCK, Follower, Marker
 from cnstra.adapters.bullmq.leases import Lease, origin_of
@@ -80,6 +79,7 @@ CAPABILITIES = Capabilities(
     shared_rate_limit=True,
     priorities=True,
     carries_progress=True,
+    completes_together=CHUNK,
 )
 CANCEL_OPTIONS = {"token": "0", "attempts": 1, "maxMetricsSize": ""}
 
@@ -107,7 +107,6 @@ class BullMQBroker:
         self._store = RunStore(
             self._client, self._base + b"cnstra:run:", clock, base=self._base, owns_client=False
         )
-        self._completions = Completions(self._client, self._base, clock)
         self._who = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(6).hex()}".encode()
         self._leased = count(1)
         self._checked_at = -inf
@@ -196,37 +195,79 @@ class BullMQBroker:
         if isinstance(settlement, Lost):
             self._forget(delivery)
             return ()
-        held = self._lease_of(delivery) or stranger(delivery)
-        run = self._store.key(held.run) if held.is_stored else b""
-        epoch, seq = (ticket.epoch, ticket.seq) if ticket else ("", 0)
         if isinstance(settlement, Completed):
-            next_token = held.token
-            options = completion_options(held.fields.get(b"opts"), ahead)
-            completion = (
-                held.native, held.token, settlement.result, packed(options, held.token),
-                1 if ahead else 0, run, epoch, seq, round(held.duration * 1000),
+            (outcome,) = await self.complete([(delivery, settlement, ticket)], ahead)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        held = self._held(delivery)
+        token, next_options = self._lease_options(ahead) if ahead else (b"", b"")
+        ending = ending_of(settlement, held.fields, held.options)
+        fields, changes = ending.fields_for(delivery, held.token)
+        settling = self._run(
+            "settle", held.native, held.token, ending.kind, milliseconds(self._clock),
+            ending.value, fields,
+            packed(ending.options(held.options.max_attempts), held.token), ending.delay,
+            round(held.duration * 1000), *self._last_write(held, ticket), int(changes),
+            ending.told(), RUN_TIME, CANCELLED, CANCELLED_FIELDS, next_options,
+        )  # fmt: skip
+        try:
+            answer = await settling
+        except BrokerUnavailable:
+            if ahead is not None:
+                self._is_unheard(token, ahead.lease)
+            raise
+        return await self._concluded(delivery, ticket, answer, token, ahead)
+
+    async def complete(
+        self, over: Sequence[tuple[Delivery, Completed, Ticket | None]], ahead: Ahead | None
+    ) -> Sequence[Sequence[Delivery] | Exception]:
+        held = [self._held(delivery) for delivery, _, _ in over]
+        parts: list[Part] = []
+        for lease, (_, settlement, ticket) in zip(held, over, strict=True):
+            options = completion_options(lease.fields.get(b"opts"), ahead)
+            parts += (
+                lease.native, lease.token, settlement.result, packed(options, lease.token),
+                1 if ahead else 0, *self._last_write(lease, ticket), round(lease.duration * 1000),
             )  # fmt: skip
-            try:
-                answer = await self._completions.complete(completion)
-            except Unreachable as error:
-                raise self._unavailable(error) from error
-        else:
-            next_token, next_options = self._lease_options(ahead) if ahead else (b"", b"")
-            ending = ending_of(settlement, held.fields, held.options)
-            fields, changes = ending.fields_for(delivery, held.token)
-            settling = self._run(
-                "settle", held.native, held.token, ending.kind, milliseconds(self._clock),
-                ending.value, fields,
-                packed(ending.options(held.options.max_attempts), held.token), ending.delay,
-                round(held.duration * 1000), run, epoch, seq, int(changes),
-                ending.told(), RUN_TIME, CANCELLED, CANCELLED_FIELDS, next_options,
+        try:
+            answers = await self._client.run(
+                script("complete"), self._base, milliseconds(self._clock), *parts,
+                is_chunk=len(over) == CHUNK,
             )  # fmt: skip
-            try:
-                answer = await settling
-            except BrokerUnavailable:
-                if ahead is not None:
-                    self._is_unheard(next_token, ahead.lease)
-                raise
+        except Exception as error:
+            return [self._as_ours(error)] * len(over)
+        return [
+            await self._completed(delivery, ticket, answer, lease.token, ahead)
+            for (delivery, _, ticket), lease, answer in zip(over, held, answers, strict=True)
+        ]
+
+    async def _completed(
+        self,
+        delivery: Delivery,
+        ticket: Ticket | None,
+        answer: list[Any],
+        token: bytes,
+        ahead: Ahead | None,
+    ) -> Sequence[Delivery] | Exception:
+        if answer[0] == b"error":
+            return self._as_ours(refusal(answer[1].decode("utf-8", "replace")))
+        if answer[0] == b"repeated":
+            self._is_unheard(token, 0.0)
+        try:
+            return await self._concluded(delivery, ticket, answer, token, ahead)
+        except Exception as error:
+            return error
+
+    async def _concluded(
+        self,
+        delivery: Delivery,
+        ticket: Ticket | None,
+        answer: list[Any],
+        token: bytes,
+        ahead: Ahead | None,
+    ) -> Sequence[Delivery]:
+        """What came of a settlement; `token` has the lease of the next job."""
         verdict = answer[0]
         if verdict == b"fenced":
             found = int(answer[1])
@@ -234,12 +275,15 @@ class BullMQBroker:
         self._forget(delivery)
         if verdict not in (b"done", b"repeated"):
             raise LeaseLost(job_id=delivery.job_id)
-        if verdict == b"repeated" and next_token == held.token:
-            self._is_unheard(held.token, 0.0)
         if ahead is None or len(answer) < 2:
             return ()
-        deliveries, _, _ = await self._delivered(answer[1:], next_token, ahead.lease)
+        deliveries, _, _ = await self._delivered(answer[1:], token, ahead.lease)
         return deliveries
+
+    def _last_write(self, held: Lease, ticket: Ticket | None) -> tuple[Part, Part, Part]:
+        """Where the run is kept, if it may be, and the epoch and number of its last write."""
+        run = self._store.key(held.run) if held.is_stored else b""
+        return (run, ticket.epoch, ticket.seq) if ticket else (run, "", 0)
 
     async def _recover(self, every: float) -> None:
         """Make due again what leases held that have run out."""
@@ -343,6 +387,10 @@ class BullMQBroker:
             await self._fail(delivery, JobCancelled.__name__, CANCELLED)
             return None
         return delivery
+
+    def _held(self, delivery: Delivery) -> Lease:
+        """The lease of a delivery, or what can be told of it where it is not ours any more."""
+        return self._lease_of(delivery) or stranger(delivery)
 
     def _lease_of(self, delivery: Delivery) -> Lease | None:
         """The lease of a delivery, unless the job has been leased again since."""
@@ -503,6 +551,9 @@ class BullMQBroker:
             yield
         except Unreachable as error:
             raise self._unavailable(error) from error
+
+    def _as_ours(self, error: Exception) -> Exception:
+        return self._unavailable(error) if isinstance(error, Unreachable) else error
 
     def _unavailable(self, error: Unreachable) -> BrokerUnavailable:
         return BrokerUnavailable(url=self._location.shown, reason=str(error))

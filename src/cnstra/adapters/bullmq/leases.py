@@ -1,14 +1,14 @@
 """The jobs that this broker has leased, by their runs."""
 
-from dataclasses import dataclass
 from hashlib import blake2b
+
+import msgspec
 
 from cnstra.adapters.bullmq.options import JobOptions
 from cnstra.adapters.bullmq.wire import Fields
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(msgspec.Struct):
     """A leased job.
 
     fields, options: the job, as it was then. duration: seconds.
