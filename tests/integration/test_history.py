@@ -83,11 +83,17 @@ def history_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
 
 
 @pytest.fixture
-async def store(history_url: str) -> AsyncIterator[HistoryStore]:
-    opened: HistoryStore = adapter_for(history_url).history(history_url, SystemClock())
-    await opened.open()
-    yield opened
-    await opened.close()
+def closed_store(history_url: str) -> HistoryStore:
+    """A store that the history opens, on its own thread."""
+    store: HistoryStore = adapter_for(history_url).history(history_url, SystemClock())
+    return store
+
+
+@pytest.fixture
+async def store(closed_store: HistoryStore) -> AsyncIterator[HistoryStore]:
+    await closed_store.open()
+    yield closed_store
+    await closed_store.close()
 
 
 @pytest.fixture
@@ -249,22 +255,23 @@ AWAY = StoreUnavailable(url="sqlite:///history.db", reason="the disk is full")
 
 @pytest.mark.parametrize("error", [AWAY, ZeroDivisionError("a bug")], ids=["away", "broken"])
 async def test_a_history_that_cannot_be_written_fails_no_job(
-    queue: Queue, store: HistoryStore, error: Exception, monkeypatch: pytest.MonkeyPatch
+    queue: Queue, closed_store: HistoryStore, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "LAST_FLUSH", 0.1)
-    history = History(AwayStore(store, error))
+    history = History(AwayStore(closed_store, error))
 
     job = await worked(queue, shop(), history, id=7)
     record = await queue.record(job)
 
     assert record is not None
     assert record.state == "completed"
+    await history.close()
 
 
 async def test_what_waits_for_a_database_that_was_away_is_written(
-    queue: Queue, store: HistoryStore
+    queue: Queue, closed_store: HistoryStore
 ) -> None:
-    away = AwayStore(store, AWAY)
+    away = AwayStore(closed_store, AWAY)
     history = History(away)
     working = asyncio.create_task(worked(queue, shop(), history, id=7))
     await asyncio.sleep(0.1)
@@ -272,13 +279,14 @@ async def test_what_waits_for_a_database_that_was_away_is_written(
     job = await working
 
     assert await history.newest_run("orders", job)
+    await history.close()
 
 
 async def test_what_there_is_no_room_for_is_dropped_and_counted(
-    queue: Queue, store: HistoryStore, monkeypatch: pytest.MonkeyPatch
+    queue: Queue, closed_store: HistoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "MOST_WAITING", 1)
-    history = History(store)
+    history = History(closed_store)
 
     job = await worked(queue, shop(), history, id=7)
     run = await history.newest_run("orders", job)
@@ -288,6 +296,7 @@ async def test_what_there_is_no_room_for_is_dropped_and_counted(
     story = await history.story(run)
     assert story is not None
     assert story.run.state == "completed"
+    await history.close()
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,6 @@ def _strike(value: Any, names: frozenset[str]) -> Any:
             for key, one in cast(dict[str, Any], value).items()
         }
     if isinstance(value, list):
-        items: list[Any] = value
+        items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
         return [_strike(one, names) for one in items]
     return value

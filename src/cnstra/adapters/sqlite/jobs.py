@@ -17,6 +17,7 @@ GET_JOB = statement("get_job")
 LISTINGS: Mapping[JobState | None, str] = {
     None: statement("list_jobs"),
     "completed": statement("list_completed_jobs"),
+    "dead": statement("list_dead_jobs"),
 }
 """Of those that may be very many. There are few others, and an index finds them."""
 
