@@ -75,7 +75,7 @@ class AttemptLog:
     """What one attempt does. Tasks that run are looked at where they are, not told of."""
 
     __slots__ = (
-        "_sink", "_zero", "begun_at", "failed_neuron", "id", "running", "shown", "subject",
+        "_sink", "_zero", "begun_at", "failed_neuron", "id", "now", "running", "shown", "subject",
         "worker", "written",
     )  # fmt: skip
 
@@ -86,7 +86,9 @@ class AttemptLog:
         self.id = clock.new_id()
         self.worker = worker
         self.subject = subject
-        self.begun_at = clock.monotonic()
+        self.now = clock.monotonic
+        """Seconds that never run backwards."""
+        self.begun_at = self.now()
         self.running: dict[str, Begun] = {}
         self.failed_neuron: str | None = None
         """The neuron of the first task that failed."""
@@ -95,10 +97,6 @@ class AttemptLog:
         """The writer's: whether it has written of the attempt, and of which running tasks."""
 
     # --- on the run's thread
-
-    def now(self) -> float:
-        """Seconds that never run backwards."""
-        return self._sink.clock.monotonic()
 
     def began(self, task: Begun) -> None:
         """A task has started."""
@@ -118,8 +116,10 @@ class AttemptLog:
             return
         if outcome == "failed" and self.failed_neuron is None:
             self.failed_neuron = begun.neuron
-        size = sum(len(one.payload) for one in outputs if one.payload is not None)
-        size += len(begun.payload or b"")
+        size = 0 if begun.payload is None else len(begun.payload)
+        for one in outputs:
+            if one.payload is not None:
+                size += len(one.payload)
         self._sink.post(Ended(self, begun, self.now(), outcome, outputs, context, error), size)
 
     # --- on any thread
