@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -31,7 +32,7 @@ def dashboard(shell: Shell, *words: str) -> Iterator[tuple[str, str]]:
         line = process.stdout.readline()
         found = re.fullmatch(r"The page is at (http://\S+)/login\?token=(\S+)\n", line)
         assert found, line or process.communicate()[1]
-        yield found[1], found[2]
+        yield found[1], unquote(found[2])
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
@@ -60,12 +61,12 @@ def test_takes_its_token_from_the_environment_and_shows_several_queues(shell: Sh
     words = ("app:worker", "app:queue", "--write")
 
     with dashboard(shell, *words) as (url, token), httpx.Client(base_url=url) as client:
-        client.get("/login", params={"token": "a token of my own, as I like it"})
+        client.get("/login", params={"token": token})
         page = client.get("/")
 
     assert page.text.count('class="queue"') == 2
     assert "/do/pause" in page.text
-    assert token
+    assert token == "a token of my own, as I like it"
 
 
 @pytest.mark.parametrize(

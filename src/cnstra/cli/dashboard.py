@@ -5,6 +5,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -58,7 +59,7 @@ async def _serve(
     app: Any, shown: Sequence[Worker | Queue], host: str, port: int, token: str
 ) -> None:
     def tell(url: str) -> None:
-        print(f"The page is at {url}/login?token={token}", flush=True)
+        print(f"The page is at {url}/login?token={quote(token, safe='')}", flush=True)
         print("Who has that address may come in. Ctrl-C ends it.", file=sys.stderr, flush=True)
 
     from cnstra.dashboard.serving import serve
