@@ -9,7 +9,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help setup demo services test lint format bench crash rules clean
+.PHONY: help setup demo services test lint format bench rivals crash rules clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -52,8 +52,13 @@ format: setup  ## put the code in shape
 bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks
 
+rivals: setup services  ## kill DBOS, LangGraph, Celery and Dramatiq as cnstra is killed
+	@test -x .venv-rivals/bin/python || $(BIN)/python -m venv .venv-rivals
+	@.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/rivals/requirements.txt
+	@$(BIN)/python -m benchmarks.rivals --kills 200 --seed $(SEED)
+
 crash: setup services  ## run the tests that kill workers, then kill one 200 times
-	@CRASH=full $(BIN)/python -m pytest -n $(WORKERS) tests/crash
+	@CRASH=full CRASH_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
 
 rules: setup  ## take out the line that keeps each rule; see its test turn red

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+LONGEST_QUOTE = 600
+"""Characters of a text that a message quotes: it may have come from anywhere."""
+
 
 class CnstraError(Exception):
     """Something in cnstra went wrong."""
@@ -12,10 +15,18 @@ class CnstraError(Exception):
         self.context = context
         for name, value in context.items():
             setattr(self, name, value)
-        super().__init__(message or " ".join((self.__doc__ or "").format(**context).split()))
+        told = {name: _brief(value) for name, value in context.items()}
+        super().__init__(message or " ".join((self.__doc__ or "").format(**told).split()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), str(self), self.context)
+
+
+def _brief(value: object) -> object:
+    text = str(value) if isinstance(value, BaseException) else value
+    if isinstance(text, str) and len(text) > LONGEST_QUOTE:
+        return f"{text[:LONGEST_QUOTE]}…"
+    return value
 
 
 def _rebuild(kind: type[CnstraError], message: str, context: dict[str, Any]) -> CnstraError:
@@ -130,6 +141,11 @@ class LoopIsRunning(CnstraError, RuntimeError):
 
 class WrongThread(CnstraError, RuntimeError):
     """A run belongs to the thread and event loop that started it: wait for it there."""
+
+
+class JoinsItself(CnstraError, RuntimeError):
+    """A handler of the run {kind!r}, of which one goes at a time, waits for that run itself, which
+    cannot end before it does: call cns.stimulate() there, or ask for another kind."""
 
 
 class Aborted(CnstraError):
@@ -286,6 +302,11 @@ class JobError(CnstraError):
 class UndecodableJob(JobError):
     """The data of job {job_id!r} is not a signal: {reason}. Expected {{"signal":
     {{"collateralName": ..., "payload": ...}}}}."""
+
+
+class JobUnreadable(JobError):
+    """What is stored of the job is not of the types that it was stored with: {reason}. Somebody
+    else has written to it."""
 
 
 class CrashLimitReached(JobError):

@@ -94,7 +94,7 @@ def _copy(folder: Path) -> Path:
 
 def _run_tests(root: Path, tests: Sequence[str]) -> tuple[int, str]:
     """Run tests of the tree below `root` against the source there. Returns pytest's exit code."""
-    options = ["-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout", "30"]
+    options = ["-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout", "60"]
     names = [f"tests/{test}" for test in tests]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *names],

@@ -125,6 +125,8 @@ def floor_of(module: str) -> str:
 
 def folder_of(module: str) -> str:
     """The folder of one technology: `adapters.sqlite`, or else the floor."""
+    if module == "cnstra_pytest":
+        return "testing"  # whose plugin it is
     parts = module.split(".")[1:]
     return ".".join(parts[:2] if parts[:1] == ["adapters"] else parts[:1])
 

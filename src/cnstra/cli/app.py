@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from cnstra.cli import dashboard, dead, enqueue, jobs, migrate, steering, worker
 from cnstra.cli.demo import command as demo
-from cnstra.cli.output import one_line
+from cnstra.cli.output import one_line, plain
 from cnstra.cli.usage import WRONGLY_ASKED, WrongArguments
 from cnstra.errors import CnstraError
 
@@ -62,7 +62,7 @@ def run() -> int:
 
 def fail(error: CnstraError) -> NoReturn:
     """Say what is wrong, and end."""
-    print(f"cnstra: {one_line(error)}", file=sys.stderr)
+    print(f"cnstra: {plain(one_line(error)).plain}", file=sys.stderr)
     sys.exit(2 if isinstance(error, WRONGLY_ASKED) else 1)
 
 

@@ -68,6 +68,10 @@ class Consumer:
         self._stopping = False
         self._until_idle = False
 
+    def with_queue(self, queue: Queue) -> "Consumer":
+        """The same, for a worker of another queue."""
+        return Consumer(queue, self._concurrency, self._lease, self._rate_limit)
+
     # --- on the worker's thread
 
     def start(
@@ -83,7 +87,7 @@ class Consumer:
         self._mailbox, self._make, self._accept, self._ended = mailbox, make, accept, ended
         self._until_idle = until_idle
         self._stopping = False
-        self._freed = asyncio.Event()
+        self._freed, self._leased = asyncio.Event(), asyncio.Event()
         self._queue.io.spawn(self._live)
 
     def stop(self) -> None:
@@ -142,6 +146,7 @@ class Consumer:
         expires = self._clock.monotonic() + self._lease
         attempts = [self._make(delivery, expires) for delivery in deliveries]
         self._held.update(dict.fromkeys(attempts))
+        self._leased.set()
         self._mailbox.post(lambda: self._accept(attempts))
         longest = self._broker.capabilities.longest_lease
         if longest is not None:
@@ -197,6 +202,9 @@ class Consumer:
         cancelled.
         """
         while True:
+            if not self._held:
+                self._leased.clear()
+                await self._leased.wait()
             await self._clock.sleep(self._lease / RENEWALS_PER_LEASE)
             held = list(self._held)
             if not held:

@@ -32,6 +32,7 @@ from cnstra.jobs.broker import (
     TransactionalBroker,
 )
 from cnstra.jobs.envelope import job_data
+from cnstra.jobs.incumbents import Incumbents
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
 
@@ -152,6 +153,7 @@ class Queue:
         priority: int = 0,
         ordering_key: str | None = None,
         job_id: str | None = None,
+        one_at_a_time: str | None = None,
         connection: Any = None,
     ) -> Job:
         """Add a job that will run the signal.
@@ -165,6 +167,8 @@ class Queue:
         priority: larger runs first.
         ordering_key: jobs of the same key run one after the other, where the broker can.
         job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
+        one_at_a_time: a name for jobs of one kind, of which the queue holds one at a time: while
+            one waits, runs or is to be retried, this returns that one and adds none.
         connection: a connection of yours to the broker's own database, where it is one: the job is
             added in the transaction that is open there, and is there once you commit it.
 
@@ -172,7 +176,13 @@ class Queue:
         `MessageTooLarge` for one that is over the broker's limit.
         """
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
-        return (await self._add([self._new_job(signal, job_id, options)], connection))[0]
+        job = self._new_job(signal, job_id, options)
+        if one_at_a_time is not None:
+            if job_id is not None or connection is not None:
+                remedy = "leave out job_id= and connection=: the store says which job is the one"
+                raise InvalidOption(option="one_at_a_time", value=one_at_a_time, remedy=remedy)
+            return await self._add_or_join(one_at_a_time, job)
+        return (await self._add([job], connection))[0]
 
     async def enqueue_many(
         self,
@@ -201,6 +211,14 @@ class Queue:
         elif jobs:
             added = await self._call(lambda: self.broker.enqueue(jobs))
         return [Job(self, job.id, new=new) for job, new in zip(jobs, added, strict=True)]
+
+    async def _add_or_join(self, kind: str, job: NewJob) -> Job:
+        store = self.require_store("one_at_a_time=")
+        await self.open()
+        self._require_room([job])
+        incumbents = Incumbents(self.name, self.broker, store, self.clock)
+        job_id, is_new = await self._call(lambda: incumbents.enqueue(kind, job))
+        return Job(self, job_id, new=is_new)
 
     async def _add_within(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[bool]:
         """Add jobs on a connection of the caller's, which belongs to this very event loop."""
@@ -248,6 +266,7 @@ class Queue:
             "max_attempts": max_attempts,
             "backoff": None if pause is None else pause.to_wire(),
             "run_at": self._due(delay, run_at),
+            "delay": None if delay is None else seconds(delay),
             "priority": priority,
             "ordering_key": ordering_key,
         }

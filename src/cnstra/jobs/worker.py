@@ -1,11 +1,12 @@
 """Takes jobs from a queue and runs them, until it is told to stop."""
 
 import asyncio
+import copy
 import logging
 import signal
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -103,7 +104,19 @@ class Worker:
             if receiver.max_duration is None or receiver.max_duration >= limit:
                 raise UnboundedHandler(neuron=receiver.neuron_name, limit=limit)
 
-    async def run(self, *, until_idle: bool = False) -> None:
+    def with_queue(self, queue: Queue) -> "Worker":
+        """The same worker, not running, on another queue and without a history: for a test.
+
+        >>> app.worker.with_queue(Queue("orders", "memory://test"))
+        """
+        other = copy.copy(self)
+        other.queue = queue
+        other.history = None
+        other._consumer = self._consumer.with_queue(queue)
+        other._tasks = {}
+        return other
+
+    async def run(self, *, until_idle: bool = False, signals: bool = True) -> None:
         """Work until SIGTERM or SIGINT, then drain.
 
         Running handlers have `grace` seconds to finish; a job that has not by then is given back
@@ -114,6 +127,7 @@ class Worker:
         `ResourceFailed`.
 
         until_idle: return once no job is waiting, delayed or active.
+        signals: `False` leaves SIGTERM and SIGINT to the program around, which calls `stop`.
         """
         await self.queue.open()
         async with self.cns:
@@ -124,7 +138,7 @@ class Worker:
                 self._consumer.start(
                     mailbox, self._make, self._accept, over.set, until_idle=until_idle
                 )
-                with self._stopped_by_signals():
+                with self._stopped_by_signals() if signals else nullcontext():
                     await self._see_through(over)
 
     @asynccontextmanager
