@@ -69,14 +69,13 @@ class PayloadPolicy:
         return data
 
 
-def _strike(value: Any, names: frozenset[str]) -> Any:
+def _strike(value: object, names: frozenset[str]) -> object:
     """The value with all that stands under one of the names struck out."""
     if isinstance(value, dict):
         return {
             key: STRUCK_OUT if key.casefold() in names else _strike(one, names)
-            for key, one in cast(dict[str, Any], value).items()
+            for key, one in cast(dict[str, object], value).items()
         }
     if isinstance(value, list):
-        items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return [_strike(one, names) for one in items]
+        return [_strike(one, names) for one in cast(list[object], value)]
     return value
