@@ -8,7 +8,9 @@ import pytest
 
 from cnstra import History, Queue
 from cnstra.dashboard import asgi
+from cnstra.dashboard.sources import Cached
 from tests.dashboard.shop import Shop, browsing, page_of
+from tests.manual_clock import ManualClock, settled
 
 NO_LIST = ("nats", "mail")
 """Brokers of messages: one on a real server, one in memory that stands for the others."""
@@ -160,3 +162,27 @@ async def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     await shop.close()
 
     assert unknown.status_code == 409
+
+
+async def test_an_old_figure_is_shown_while_a_new_one_is_looked_for() -> None:
+    clock, looks = ManualClock(), 0
+
+    async def look() -> int:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise ConnectionError("away")
+        return looks
+
+    cached = Cached(look, clock)
+    assert await cached.get() == 1
+    assert await cached.get() == 1
+    await clock.advance(2)
+    assert await cached.get() == 1  # and looks
+    await settled()
+    assert await cached.get() == 2
+    await clock.advance(2)
+    assert await cached.get() == 2  # and looks in vain
+    await settled()
+    await clock.advance(100)
+    assert await cached.get() == 4

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from cnstra.clock import Clock
@@ -41,6 +41,7 @@ class Cached(Generic[T]):
             return self._value
         if self._looking is None or self._looking.get_loop() is not asyncio.get_running_loop():
             self._looking = asyncio.ensure_future(self._look_now())
+            self._looking.add_done_callback(_ignore_failure)
         if self._value is not None and age < STALE:
             return self._value
         return await asyncio.shield(self._looking)
@@ -54,6 +55,12 @@ class Cached(Generic[T]):
         self._looked_at = self._clock.monotonic()
         self._lasts = max(FRESH, (self._looked_at - began) / SHARE)
         return value
+
+
+def _ignore_failure(looking: "asyncio.Future[Any]") -> None:
+    """Whoever waits hears of it; the figure that was shown meanwhile stands."""
+    if not looking.cancelled():
+        looking.exception()
 
 
 class Source:
