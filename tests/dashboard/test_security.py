@@ -18,7 +18,15 @@ from cnstra.errors import InvalidOption
 from tests.dashboard.shop import BASE, TOKEN, Browser, Shop, browsing, page_of
 
 PAGES = ("/", "/graph", "/jobs", "/runs", "/dead", "/send", "/job?id=one", "/edit?id=one", "/live")
-ACTS = ("/do/retry", "/do/clone", "/do/cancel", "/do/redrive", "/do/pause", "/do/resume")
+ACTS = (
+    "/do/leave",
+    "/do/retry",
+    "/do/clone",
+    "/do/cancel",
+    "/do/redrive",
+    "/do/pause",
+    "/do/resume",
+)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from cnstra.dashboard.dead import MOST, grouped
 from cnstra.dashboard.desk import Act, Ask, Desk
 from cnstra.errors import CnstraError
+from cnstra.jobs.editing import leave_out
 from cnstra.jobs.envelope import signal_in
 from cnstra.jobs.retry import backoff_from_wire
 
@@ -50,6 +51,15 @@ async def cancel(desk: Desk, ask: Ask, form: Form) -> Response:
     return _to_job(ask, job_id, "cancelled" if done else "not-cancelled")
 
 
+async def leave(desk: Desk, ask: Ask, form: Form) -> Response:
+    """Let a dead job owe one of its branches no more."""
+    del desk
+    job_id, key = form.get("id", ""), form.get("task", "")
+    await leave_out(ask.source.queue, job_id, key)
+    await note(ask, job_id, f"left out the task {key[:8]}")
+    return _to_job(ask, job_id, "left-out")
+
+
 async def redrive(desk: Desk, ask: Ask, form: Form) -> Response:
     """Put back every dead job of one group of errors."""
     del desk
@@ -83,6 +93,7 @@ ACTS: Mapping[str, Act] = {
     "retry": retry,
     "clone": clone,
     "cancel": cancel,
+    "leave": leave,
     "redrive": redrive,
     "pause": pause,
     "resume": resume,
