@@ -57,9 +57,17 @@ rivals: setup services  ## kill DBOS, LangGraph, Celery and Dramatiq as cnstra i
 	@.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/rivals/requirements.txt
 	@$(BIN)/python -m benchmarks.rivals --kills 200 --seed $(SEED)
 
-crash: setup services  ## run the tests that kill workers, then kill one 200 times
+crash: setup services  ## kill workers at every point and in mid-work; QUICK=1: in two minutes
+ifdef QUICK
+	@$(BIN)/python -m pytest -n $(WORKERS) tests/crash/test_exhaustive.py tests/crash/test_random.py \
+		tests/crash/test_kills.py tests/crash/test_points.py
+else
 	@CRASH=full CRASH_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) tests/crash
-	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
+	@$(BIN)/python -m tests.crash --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker rabbitmq --kills 1000 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker bullmq --kills 1000 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker rabbitmq --kills 100 --bare --seed $(SEED)
+endif
 
 rules: setup  ## take out the line that keeps each rule; see its test turn red
 	@$(BIN)/python -m tests.rules

@@ -254,6 +254,17 @@ class DoNotRetry(CnstraError):
     """This will not get better: the job goes to the dead letters, whatever attempts are left."""
 
 
+class EffectUnknown(DoNotRetry):
+    """Nobody knows whether effect {name!r} of neuron {neuron!r} happened: its process died, or its
+    answer was lost. Look there for the key {key!r}, tell the ledger by `happened(key, result)` or
+    `withdraw(key)`, and redrive the job."""
+
+
+class InputChanged(DoNotRetry):
+    """Neuron {neuron!r} has done activation {key!r} with another input: what comes before it does
+    not emit the same each time. Give the queue a store, or its signals a key=."""
+
+
 class RetryAfter(CnstraError):
     """Retry in {delay} s."""
 
@@ -265,6 +276,42 @@ class RetryAfter(CnstraError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.delay, str(self))
+
+
+# --- Effects ------------------------------------------------------------------------------------
+
+
+class LedgerError(CnstraError):
+    """The ledger cannot do that."""
+
+
+class LedgerMissing(LedgerError):
+    """The ledger's tables are not in this database, or are not as they should be ({reason}): make
+    them once, with `await ledger.create()` or by the statements of `cnstra.effects.ddl()`."""
+
+
+class LedgerBusy(LedgerError):
+    """The ledger of neuron {neuron!r} is in a transaction of this very activation: call ctx.once()
+    from a neuron of its own, as no transaction can take an effect outside of it back."""
+
+
+class WrongLedger(LedgerError):
+    """The {handler} handler of neuron {neuron!r} cannot use a ledger whose database is {database}:
+    {remedy}."""
+
+
+class HandlerCommitted(LedgerError):
+    """The transactional handler of neuron {neuron!r} has committed by itself (activation {key}):
+    what it wrote stands, and what it emitted is not known. Leave the commit to the decorator; mend
+    the rows by hand, and ledger.withdraw({key!r})."""
+
+
+class AwaitedInSync(LedgerError):
+    """{what} must be awaited, and a sync handler cannot: make the handler async."""
+
+
+class NotDone(CnstraError):
+    """The effect did not happen: raise this in the function of ctx.once() when that is certain."""
 
 
 # --- Progress and its store ---------------------------------------------------------------------

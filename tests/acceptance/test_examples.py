@@ -213,6 +213,25 @@ def test_a_stranger_puts_jobs_into_a_queue_on_rabbitmq(rabbitmq_url: str, tmp_pa
     assert "UndecodableJob" in second
 
 
+def test_an_import_charges_writes_and_mails_once(url: str, tmp_path: Path) -> None:
+    assert run("effects_once", url, cwd=tmp_path) == [
+        "charge 500 cents",
+        "the bank is asked: receipt 1",
+        "attempt 2: written, and then the program fails",
+        "a mail to Ada",
+        "charges: 1",
+        "rows: [('Ada', 1)]",
+    ]
+
+
+def test_a_transaction_on_disk_is_done_as_a_whole_and_once(tmp_path: Path) -> None:
+    *_, bad_rows, importing, first, second, rows = run("transaction_on_disk", cwd=tmp_path)
+
+    assert bad_rows == "rows: []"
+    assert (importing, first, second) == ("importing good.txt", "readings: 2", "readings: 2")
+    assert rows == "rows: [('inside', 21.5), ('outside', 4.0)]"
+
+
 async def test_the_seeds_first_listing_has_no_neurons_and_its_job_completes() -> None:
     mine = collateral("mine", int)
 

@@ -28,7 +28,7 @@ from cnstra.errors import BrokerUnavailable, StoreUnavailable
 from cnstra.jobs.retry import fixed
 from cnstra.testing.effects import Effects
 from cnstra.testing.flow import STEPS, entry
-from tests.crash.grounds import GROUNDS, Ground
+from tests.crash.fleet_grounds import GROUNDS, Ground
 from tests.crash.marks import Marks
 from tests.crash.members import Member, Orders
 from tests.crash.schedule import Blow, Schedule

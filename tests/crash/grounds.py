@@ -1,152 +1,160 @@
-"""Where a fleet can be: each broker on a server of its own, and what harms that server."""
+"""The stores on which trials are made, each on a server of its own."""
 
 import asyncio
-import os
-import sqlite3
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+import tempfile
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from itertools import count
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
+from typing import Any, Self
 from uuid import uuid4
 
-from tests.crash.members import Member, Orders, WorkerProcess, WorkerTask
+from cnstra.durable import adapters
+from tests.crash.trials import Ground, Story, Trial, play
+from tests.crash.virtual import run_virtually
+from tests.durables import TravellingClock
 from tests.nats_server import NatsServer
-from tests.postgres_server import PostgresServer
-from tests.proxy import Proxy
-from tests.rabbitmq_server import NAMES_LAG, RabbitServer
-from tests.redis_server import RedisServer
-from tests.sqs_server import CREDENTIALS, SQSServer, url_at
+from tests.postgres_server import (
+    STANDARD,
+    PostgresServer,
+    TravellingPostgresClock,
+    answers,
+    new_schema,
+)
+from tests.redis_server import RedisServer, TravellingRedisClock
 
-LOCKED = 1.5
-"""Seconds for which somebody else holds the write lock of a SQLite file."""
+SHORT = 0.02
+"""What a pause of a second takes, where time is real."""
 
-MOTO_LEASE = 10.0
-"""Seconds: moto's answers are slow on a busy machine."""
+LONG = 100.0
+"""Seconds of a pause that nobody waits for: until a lease is renewed."""
+
+LEASE = 10 * LONG
+
+
+class Hasty(TravellingClock):
+    """A real clock whose short pauses are shorter still; ids in a row."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._ids = count(1)
+
+    async def sleep(self, duration: float) -> None:
+        await asyncio.sleep(duration if duration > LONG else duration * SHORT)
+
+    def new_id(self) -> str:
+        return f"id-{next(self._ids)}"
+
+    def from_one(self) -> Self:
+        """The same clock for another trial, whose ids are those of the first."""
+        self._ids = count(1)
+        return self
+
+
+class HastyRedis(Hasty, TravellingRedisClock):
+    """One that a Redis goes along with."""
+
+
+class HastyPostgres(Hasty, TravellingPostgresClock):
+    """One that a schema of Postgres goes along with."""
 
 
 @dataclass(frozen=True)
-class Ground:
-    """harm: does one fault to the server, and returns when it is over; `None`: there is no server.
-    lease: seconds that jobs are leased for. member: makes a worker.
-    """
+class Field:
+    """Grounds of one kind. new: an untouched one. virtual: whether time may jump there."""
 
-    url: str
-    store: str | None = None
-    harm: Callable[[], Awaitable[None]] | None = None
-    lease: float = 3.0
-    member: Callable[[Orders], Member] = WorkerProcess
+    new: Callable[[], Ground]
+    virtual: bool = True
 
-
-@asynccontextmanager
-async def memory(folder: Path) -> AsyncGenerator[Ground, None]:
-    del folder
-    yield Ground(f"memory://{uuid4().hex}", member=WorkerTask)
+    def play(self, trial: Trial) -> Story:
+        """See a trial through, on a loop of its own."""
+        run: Callable[[Coroutine[Any, Any, Story]], Story]
+        run = run_virtually if self.virtual else asyncio.run
+        return run(play(self.new(), trial))
 
 
-@asynccontextmanager
-async def sqlite(folder: Path) -> AsyncGenerator[Ground, None]:
-    file = folder / "jobs.db"
-
-    def hold() -> None:
-        with closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as bystander:
-            bystander.execute("BEGIN IMMEDIATE")
-            time.sleep(LOCKED)
-            bystander.execute("ROLLBACK")
-
-    async def lock() -> None:
-        await asyncio.to_thread(hold)
-
-    yield Ground(f"sqlite:///{file}", harm=lock)
+@contextmanager
+def _memory() -> Generator[Field]:
+    yield Field(lambda: Ground(f"memory://{uuid4().hex}"))
 
 
-@asynccontextmanager
-async def bullmq(folder: Path) -> AsyncGenerator[Ground, None]:
-    server = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
-    async with _running(server) as restart:
-        yield Ground(server.url, harm=restart)
+@contextmanager
+def _messages() -> Generator[Field]:
+    yield Field(lambda: Ground(_mail(), f"memory://{uuid4().hex}"))
 
 
-@asynccontextmanager
-async def postgres(folder: Path) -> AsyncGenerator[Ground, None]:
-    del folder
-    server = PostgresServer(fsync="on")
-    async with _running(server) as restart:
-        yield Ground(server.url, harm=restart)
+@contextmanager
+def _copies() -> Generator[Field]:
+    yield Field(lambda: Ground(f"{_mail()}?put_back=no", f"memory://{uuid4().hex}"))
 
 
-@asynccontextmanager
-async def nats(folder: Path) -> AsyncGenerator[Ground, None]:
-    server = NatsServer(folder)
-    async with _running(server) as restart:
-        yield Ground(server.url, harm=restart)
+@contextmanager
+def _sqlite() -> Generator[Field]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"sqlite:///{folder}/jobs.db?synchronous=normal"
+        yield Field(lambda: Ground(file))
 
 
-@asynccontextmanager
-async def rabbitmq(folder: Path) -> AsyncGenerator[Ground, None]:
-    server = RabbitServer(folder)
-    async with _running(server) as restart:
-
-        async def restart_later() -> None:
-            await asyncio.sleep(NAMES_LAG)
-            await restart()
-
-        store = f"sqlite:///{folder}/runs.db"
-        yield Ground(server.url, store, harm=restart_later)
+@contextmanager
+def _redis() -> Generator[Field]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        try:
+            yield Field(lambda: _real(server.url, lambda: HastyRedis(server)), virtual=False)
+        finally:
+            server.stop()
 
 
-@asynccontextmanager
-async def sqs(folder: Path) -> AsyncGenerator[Ground, None]:
-    async with _moto(folder, "fifo=false") as ground:
-        yield ground
-
-
-@asynccontextmanager
-async def sqs_fifo(folder: Path) -> AsyncGenerator[Ground, None]:
-    async with _moto(folder, "fifo=true") as ground:
-        yield ground
-
-
-GROUNDS: dict[str, Callable[[Path], Any]] = {
-    "memory": memory,
-    "sqlite": sqlite,
-    "bullmq": bullmq,
-    "postgres": postgres,
-    "nats": nats,
-    "rabbitmq": rabbitmq,
-    "sqs": sqs,
-    "sqs-fifo": sqs_fifo,
-}
-
-
-@asynccontextmanager
-async def _running(server: Any) -> AsyncGenerator[Callable[[], Awaitable[None]], None]:
-    """The server, and what kills it and starts it again."""
-
-    async def restart() -> None:
-        server.kill()
-        await asyncio.to_thread(server.start)
-
+@contextmanager
+def _postgres() -> Generator[Field]:
+    server = None if answers(STANDARD) else PostgresServer()
+    if server is not None:
+        server.start()
     try:
-        await asyncio.to_thread(server.start)
-        yield restart
+        with new_schema(STANDARD if server is None else server.url) as url:
+            asyncio.run(adapters.adapter_for(url).migrate(url))
+            clock = HastyPostgres(url)  # one for all, as its schema's time must not run backwards
+            yield Field(lambda: _real(url, clock.from_one), virtual=False)
     finally:
-        server.stop()
+        if server is not None:
+            server.stop()
 
 
-@asynccontextmanager
-async def _moto(folder: Path, kind: str) -> AsyncGenerator[Ground, None]:
-    """moto keeps nothing over a restart, so connections are cut instead."""
-    server = SQSServer()
-    async with AsyncExitStack() as stack:
-        stack.enter_context(patch.dict(os.environ, CREDENTIALS))
-        await stack.enter_async_context(_running(server))
-        proxy = await stack.enter_async_context(Proxy(server.port))
+@contextmanager
+def _nats() -> Generator[Field]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = NatsServer(Path(folder))
+        server.start()
+        place = server.place()
+        try:
+            yield Field(lambda: _real(_mail(), Hasty, place), virtual=False)
+        finally:
+            server.stop()
 
-        async def cut() -> None:
-            proxy.cut()
 
-        store = f"sqlite:///{folder}/progress.db?synchronous=normal"
-        yield Ground(url_at(proxy.port, kind), store, harm=cut, lease=MOTO_LEASE)
+def _real(url: str, clock: Callable[[], Hasty], store: str | None = None) -> Ground:
+    return Ground(url, store, clock, LEASE)
+
+
+def _mail() -> str:
+    installed = adapters._installed()  # pyright: ignore[reportPrivateUsage]
+    installed["mail"] = EntryPoint("mail", "tests.mail", adapters.GROUP)
+    return f"mail://{uuid4().hex}"
+
+
+FIELDS: Mapping[str, Callable[[], AbstractContextManager[Field]]] = {
+    "memory": _memory,
+    "messages": _messages,
+    "copies": _copies,
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "postgres": _postgres,
+    "nats": _nats,
+}
+"""messages: a broker of messages and a store beside it, which is RabbitMQ's and SQS's way; copies:
+the same where a message cannot be given back, and a copy must be sent. nats: a store in NATS beside
+such a broker, as its own broker keeps a time that no test can move.
+"""

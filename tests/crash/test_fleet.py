@@ -13,7 +13,7 @@ import pytest
 
 from cnstra.testing.effects import Effects, What
 from tests.crash.fleet import WORKERS, repeats_in, run_fleet
-from tests.crash.grounds import GROUNDS
+from tests.crash.fleet_grounds import GROUNDS
 from tests.crash.marks import Marks
 from tests.crash.schedule import Schedule
 

@@ -23,6 +23,7 @@ FLOORS: Mapping[str, set[str]] = {
     "oimdb": FOUNDATION | {"engine"},
     "history": FOUNDATION | {"engine", "durable"},
     "jobs": FOUNDATION | {"engine", "durable", "history"},
+    "effects": FOUNDATION | {"engine", "durable", "history", "jobs"},
     "adapters": FOUNDATION | {"engine", "durable", "history", "jobs"},
 }
 FRONT_DOOR = FOUNDATION | {"engine", "durable", "history", "jobs"}
@@ -257,6 +258,12 @@ BREACHES: tuple[tuple[str, str, Rule, str], ...] = (
         "from cnstra.jobs.queue import Queue",
         imports_only_downwards,
         "cnstra.oimdb.database:1 imports cnstra.jobs.queue",
+    ),
+    (
+        "jobs/worker.py",
+        "from cnstra.effects.ledger import Ledger",
+        imports_only_downwards,
+        "cnstra.jobs.worker:1 imports cnstra.effects.ledger",
     ),
     (
         "jobs/worker.py",

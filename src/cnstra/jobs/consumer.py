@@ -81,10 +81,15 @@ class Consumer:
         accept: Callable[[Sequence[Attempt]], None],
         ended: Callable[[], None],
         *,
+        completed: Callable[[str], None] | None,
         until_idle: bool,
     ) -> None:
-        """Begin to lease jobs for `accept`; call `ended` when none is held any more."""
+        """Begin to lease jobs for `accept`; call `ended` when none is held any more.
+
+        completed: told the run of each job that is completed, once the broker knows.
+        """
         self._mailbox, self._make, self._accept, self._ended = mailbox, make, accept, ended
+        self._completed = completed
         self._until_idle = until_idle
         self._stopping = False
         self._freed, self._leased = asyncio.Event(), asyncio.Event()
@@ -306,6 +311,8 @@ class Consumer:
     def _let_out(self, attempt: Attempt, settlement: Settlement) -> None:
         """The job is settled."""
         attempt.settled(settlement)
+        if self._completed is not None and isinstance(settlement, Completed):
+            self._mailbox.post(partial(self._completed, attempt.delivery.run))
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
         if logger.isEnabledFor(level):
             what = what_happens_next(settlement)

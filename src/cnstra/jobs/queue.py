@@ -201,6 +201,30 @@ class Queue:
         jobs = [self._new_job(signal, None, options) for signal in signals]
         return await self._add(jobs, connection)
 
+    def prepare(
+        self,
+        signal: Signal[Any] | Mapping[str, Any],
+        *,
+        max_attempts: int = 1,
+        backoff: Backoff | BackoffFunction | float | timedelta | None = None,
+        delay: float | timedelta | None = None,
+        run_at: datetime | float | None = None,
+        priority: int = 0,
+        ordering_key: str | None = None,
+        job_id: str | None = None,
+    ) -> NewJob:
+        """A job for `add`, checked as `enqueue` checks it. It has its run id: added again, after an
+        answer that was lost, it is the same job of the same run.
+        """
+        options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
+        job = self._new_job(signal, job_id, options)
+        self._require_room([job])
+        return job
+
+    async def add(self, jobs: Sequence[NewJob]) -> list[Job]:
+        """Add prepared jobs, all or none."""
+        return await self._add(jobs, None)
+
     async def _add(self, jobs: Sequence[NewJob], connection: Any) -> list[Job]:
         added: Sequence[bool] = ()
         if jobs:

@@ -5,7 +5,7 @@ import copy
 import logging
 import signal
 import threading
-from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from cnstra.jobs.consumer import Consumer
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
+from cnstra.jobs.tending import Tended
 
 logger = logging.getLogger("cnstra.jobs")
 
@@ -134,12 +135,15 @@ class Worker:
             mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
             over = asyncio.Event()
             self._stops = 0
+            tended = [one for one in self.cns.resources.all() if isinstance(one, Tended)]
             async with self._recorded():
                 self._consumer.start(
-                    mailbox, self._make, self._accept, over.set, until_idle=until_idle
-                )
-                with self._stopped_by_signals() if signals else nullcontext():
-                    await self._see_through(over)
+                    mailbox, self._make, self._accept, over.set,
+                    completed=_to_each(tended), until_idle=until_idle,
+                )  # fmt: skip
+                async with _tending(tended):
+                    with self._stopped_by_signals() if signals else nullcontext():
+                        await self._see_through(over)
 
     @asynccontextmanager
     async def _recorded(self) -> AsyncGenerator[None, None]:
@@ -221,3 +225,27 @@ class Worker:
             for number, handler in before.items():
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _to_each(tended: Sequence[Tended]) -> Callable[[str], None] | None:
+    """Tells each of them that a run is over; `None` where nobody listens."""
+
+    def run_ended(run: str) -> None:
+        for one in tended:
+            one.run_ended(run)
+
+    return run_ended if tended else None
+
+
+@asynccontextmanager
+async def _tending(tended: Sequence[Tended]) -> AsyncGenerator[None, None]:
+    """Tend them meanwhile."""
+    tasks = [asyncio.ensure_future(one.tend()) for one in tended]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                logger.error("A resource could not be tended.", exc_info=outcome)
