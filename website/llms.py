@@ -20,7 +20,7 @@ def on_post_build(*, config: MkDocsConfig) -> None:
     """Put the sources of the pages beside them, and all of them into one file."""
     site = Path(config.site_dir)
     texts = [(ROOT / "README.md").read_text(encoding="utf-8")]
-    for _, pages in sections(config["nav"]):
+    for _, pages in sections(navigation(config)):
         for page in pages:
             texts.append((ROOT / "docs" / page).read_text(encoding="utf-8"))
             (site / page).write_text(texts[-1], encoding="utf-8")
@@ -30,10 +30,15 @@ def on_post_build(*, config: MkDocsConfig) -> None:
 def listed(config: MkDocsConfig) -> str:
     """The text of `llms.txt`."""
     lines = [f"# {config.site_name}", "", f"> {config.site_description}"]
-    for title, pages in sections(config["nav"]):
+    for title, pages in sections(navigation(config)):
         lines += ["", f"## {title}", ""]
         lines += [f"- [{heading(page)}]({page}): {gist(page)}" for page in pages]
     return "\n".join(lines) + "\n"
+
+
+def navigation(config: MkDocsConfig) -> list[Mapping[str, Entry]]:
+    """What `mkdocs.yml` says of it; mkdocs itself gives it no type."""
+    return list(config["nav"])  # pyright: ignore[reportUnknownArgumentType]
 
 
 def sections(nav: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[str, list[str]]]:

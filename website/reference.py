@@ -20,6 +20,7 @@ FLOORS = {
     "cnstra.engine": "Graphs and their runs",
     "cnstra.durable": "Runs that outlive their process",
     "cnstra.jobs": "Jobs",
+    "cnstra.history": "What happened",
     "cnstra.errors": "Errors",
     "cnstra.clock": "Time",
 }

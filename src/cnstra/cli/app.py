@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from cnstra.cli import dead, enqueue, jobs, migrate, steering, worker
+from cnstra.cli import dashboard, dead, enqueue, jobs, migrate, steering, worker
 from cnstra.cli.demo import command as demo
 from cnstra.cli.output import one_line, plain
 from cnstra.cli.usage import WRONGLY_ASKED, WrongArguments
@@ -42,6 +42,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(dead.app, name="dead")
 app.command("pause")(steering.pause)
 app.command("resume")(steering.resume)
+app.command("dashboard")(dashboard.dashboard)
 app.command("migrate")(migrate.migrate)
 app.command("demo")(demo.demo)
 

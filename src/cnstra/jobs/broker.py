@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -264,6 +264,18 @@ class TransactionalBroker(Broker, Protocol):
     async def enqueue_within(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[bool]:
         """As `enqueue`, in the transaction that `connection` has open: the jobs are there once the
         caller commits it. Called on the event loop of the caller.
+        """
+        ...
+
+
+@runtime_checkable
+class RewritesProgress(Protocol):
+    """A broker whose jobs carry a progress that may be newer than its store's."""
+
+    async def rewrite_progress(self, job_id: str, before: bytes, after: bytes) -> bool:
+        """Replace the progress that a dead job carries, in its wire form.
+
+        `False` where the job is not dead, or carries another than `before`.
         """
         ...
 
