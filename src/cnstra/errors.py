@@ -301,6 +301,10 @@ class JobFailed(JobError):
     """Job {job_id!r} failed: {reason}."""
 
 
+class NotEditable(JobError):
+    """Job {job_id!r} cannot be edited: {reason}."""
+
+
 class LeaseLost(JobError):
     """The lease of job {job_id!r} was lost: another worker has it, or it was removed."""
 

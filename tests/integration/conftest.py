@@ -24,6 +24,7 @@ ON_NATS = {
     "test_d2_identity",
     "test_d10_values",
     "test_d11_results",
+    "test_explanation",
     "test_former_names",
 }
 """What runs on NATS too: it lets delays pass itself, so that no test's clock can move them. The

@@ -223,6 +223,10 @@ class Progress:
         found = [(key[2:], self._read(key, _decode_task)) for key in keys]
         return sorted(found, key=lambda pair: pair[1].number)
 
+    def task(self, key: str) -> TaskEntry | None:
+        """The task of that key, if it is owed."""
+        return self._read(f"t/{key}", _decode_task) if f"t/{key}" in self.entries else None
+
     def error(self, key: str) -> ErrorEntry | None:
         """Why the task of that key failed, if it has."""
         return self._read(f"e/{key}", _decode_error) if f"e/{key}" in self.entries else None

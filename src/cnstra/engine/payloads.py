@@ -21,16 +21,17 @@ class PayloadCodec(Generic[T]):
     the process.
     """
 
-    __slots__ = ("_decoder", "_tuple", "name", "type")
+    __slots__ = ("_decoder", "_tuple", "_wire_type", "name", "type")
 
     def __init__(self, name: str, type_: Any) -> None:
         self.name = name
         self.type: Any = type_
         self._tuple: Any = type_ if is_named_tuple(type_) else None
+        self._wire_type: Any = type_
         try:
-            wire_type = _object_of(type_) if self._tuple else type_
+            self._wire_type = _object_of(type_) if self._tuple else type_
             self._decoder: msgspec.json.Decoder[Any] | None = msgspec.json.Decoder(
-                wire_type, dec_hook=_decode_foreign
+                self._wire_type, dec_hook=_decode_foreign
             )
         except (TypeError, NotImplementedError):
             self._decoder = None
@@ -68,6 +69,13 @@ class PayloadCodec(Generic[T]):
             raise InvalidPayload(
                 collateral=self.name, type=_name_of(self.type), reason=error
             ) from error
+
+    def schema(self) -> dict[str, Any] | None:
+        """The JSON schema of the payloads; `None` for a type that has none."""
+        try:
+            return msgspec.json.schema(self._wire_type, schema_hook=_schema_of_foreign)
+        except (TypeError, NotImplementedError, RuntimeError):
+            return None
 
     def accept(self, data: bytes) -> T:
         """A value that came from outside as JSON, as the type. Raises `InvalidPayload`."""
@@ -152,6 +160,13 @@ def _decode_foreign(type_: Any, value: object) -> object:
     if validate is not None:
         return validate(value)
     raise TypeError(f"{_name_of(type_)} has no JSON form")
+
+
+def _schema_of_foreign(type_: Any) -> dict[str, Any]:
+    describe = getattr(type_, "model_json_schema", None)
+    if describe is not None:
+        return cast(dict[str, Any], describe())
+    raise NotImplementedError(f"{_name_of(type_)} has no JSON schema")
 
 
 def _refuse_non_finite(value: object) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -273,6 +273,18 @@ class CompletesTogether(Broker, Protocol):
     ) -> Sequence[Sequence[Delivery] | Exception]:
         """Settle completed jobs, as `settle` does, each by itself: for each, what that would have
         returned or raised. Raises nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class RewritesProgress(Protocol):
+    """A broker whose jobs carry a progress that may be newer than its store's."""
+
+    async def rewrite_progress(self, job_id: str, before: bytes, after: bytes) -> bool:
+        """Replace the progress that a dead job carries, in its wire form.
+
+        `False` where the job is not dead, or carries another than `before`.
         """
         ...
 

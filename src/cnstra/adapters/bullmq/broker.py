@@ -458,6 +458,10 @@ class BullMQBroker:
         progress = without_crashes(fields.get(b"progress"))
         return bool(await self._run("redrive", found[0], self._store.key(run), progress or b""))
 
+    async def rewrite_progress(self, job_id: str, before: bytes, after: bytes) -> bool:
+        found = await self._find(job_id)
+        return found is not None and bool(await self._run("rewrite", found[0], before, after))
+
     async def remove(self, job_id: str) -> bool:
         found = await self._find(job_id)
         if found is None:

@@ -1,0 +1,90 @@
+"""Changing what a dead job owes, before it is redriven."""
+
+from collections.abc import Callable
+
+from cnstra.durable.progress import Progress, to_wire
+from cnstra.durable.store import ProgressStore, Ticket
+from cnstra.engine.network import Network
+from cnstra.engine.payloads import PayloadCodec, encode_json
+from cnstra.errors import NotEditable
+from cnstra.jobs.broker import JobRecord, RewritesProgress
+from cnstra.jobs.queue import Queue
+
+TAKEN = "a worker, or another person, has taken it up meanwhile"
+
+
+async def edit_payload(
+    queue: Queue, job_id: str, key: str, payload: bytes, network: Network
+) -> None:
+    """Give the owed task of that key another input, as JSON. Its key stays what it was.
+
+    Raises `InvalidPayload` where it is not of its collateral's type, and `NotEditable`.
+    """
+
+    def change(progress: Progress) -> None:
+        task = progress.task(key)
+        if task is None:
+            raise NotEditable(job_id=job_id, reason="it does not owe that task any more")
+        collateral = network.name_now(task.collateral)
+        network.require(collateral)
+        codec = network.collaterals[collateral].codec
+        task.payload = type(task.payload)(codec.encode(codec.accept(payload)))
+        progress.put(f"t/{key}", encode_json(task))
+
+    await _edit(queue, job_id, change)
+
+
+async def edit_context(
+    queue: Queue, job_id: str, neuron: str, value: bytes, network: Network
+) -> None:
+    """Give a neuron another context value, as JSON.
+
+    Raises `InvalidPayload` where it is not of the neuron's type, and `NotEditable`.
+    """
+    codec: PayloadCodec[object] = network.context_codecs.get(neuron) or PayloadCodec(neuron, object)
+
+    def change(progress: Progress) -> None:
+        progress.put(f"c/{neuron}", codec.encode(codec.accept(value)))
+
+    await _edit(queue, job_id, change)
+
+
+async def _edit(queue: Queue, job_id: str, change: Callable[[Progress], None]) -> None:
+    """Change the saved progress of a dead job, whose run nobody holds."""
+    job = await queue.record(job_id)
+    if job is None or job.state != "dead":
+        state = "gone" if job is None else job.state
+        raise NotEditable(job_id=job_id, reason=f"it is {state}, and only a dead job holds still")
+    store = queue.require_store("editing a job")
+    progress = await queue.progress(job_id)
+    if progress is None or not progress.entries:
+        reason = "nothing of its run has been saved: clone it with another payload instead"
+        raise NotEditable(job_id=job_id, reason=reason)
+    progress.check()
+    with progress:
+        change(progress)
+    carried = job.progress
+    if carried is None:
+        await queue.io.call(lambda: _write(store, job, progress))
+    elif isinstance(queue.broker, RewritesProgress):
+        broker = queue.broker
+        await queue.io.call(lambda: _rewrite(broker, job_id, carried, to_wire(progress)))
+    else:
+        await queue.io.call(lambda: _write(store, job, progress.unsaved()))
+
+
+async def _rewrite(broker: RewritesProgress, job_id: str, before: bytes, after: bytes) -> None:
+    if not await broker.rewrite_progress(job_id, before, after):
+        raise NotEditable(job_id=job_id, reason=TAKEN)
+
+
+async def _write(store: ProgressStore, job: JobRecord, progress: Progress) -> None:
+    """Write the changes under an epoch of their own, so that nobody else writes meanwhile."""
+    before = await store.peek(job.run)
+    saved = await store.load(job.run)
+    ticket = Ticket(job.run, saved.epoch, saved.seq + 1)
+    if before is not None and (before.held or before.seq != saved.seq):
+        raise NotEditable(job_id=job.id, reason=TAKEN)
+    patch, _ = progress.take()
+    patch.release = True
+    await store.commit(ticket, patch)
