@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from cnstra.cli.addresses import Address, AsJson, Name, Url
 from cnstra.cli.output import console, one_line, write_json
-from cnstra.cli.targets import load, neighbours
 from cnstra.cli.usage import BadLine, IdForMany, InvalidBackoff, InvalidJSON, UsageError
 from cnstra.engine.cns import CNS
 from cnstra.engine.payloads import decode_json
@@ -20,7 +19,6 @@ from cnstra.errors import CnstraError, InvalidOption, InvalidPayload, UnknownCol
 from cnstra.jobs.job import Job
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.retry import Backoff, exponential, fixed
-from cnstra.jobs.worker import Worker
 
 BATCH = 500
 
@@ -65,7 +63,7 @@ def enqueue(
     wanted = "COLLATERAL [JSON | -]"
     address = Address.of(words, url, name, wanted, range(1, 3))
     collateral, payload = address.rest[0], [*address.rest, "null"][1]
-    checked = Check(_graph(cns, address), collateral)
+    checked = Check(address.graph(cns), collateral)
     options: dict[str, Any] = {
         "max_attempts": max_attempts,
         "backoff": _backoff(backoff),
@@ -169,15 +167,6 @@ def _progress(source: BinaryIO) -> Generator[Callable[[int, int], None]]:
             progress.update(task, advance=size, jobs=jobs)
 
         yield advance
-
-
-def _graph(cns: str | None, address: Address) -> CNS | None:
-    if cns is not None:
-        return load(cns, CNS)
-    if address.target is None:
-        return None
-    workers = neighbours(address.target, Worker)
-    return next((one.cns for one in workers if one.queue is address.queue), None)
 
 
 def _backoff(text: str | None) -> Backoff | None:

@@ -296,9 +296,11 @@ class Queue:
     async def progress(self, job_id: str) -> Progress | None:
         """What is saved of the job's run: what it owes, its context values, its results so far."""
         record = await self.record(job_id)
+        return None if record is None else await self.progress_of(record)
+
+    async def progress_of(self, record: JobRecord) -> Progress | None:
+        """As `progress`, of a job that was looked up already."""
         store = self.store
-        if record is None:
-            return None
         if record.progress is not None:
             return from_wire(record.run, record.progress)
         if store is None:
