@@ -10,6 +10,7 @@ from cnstra.engine.resources import Resource
 from cnstra.engine.signals import Collateral, Signal, collateral
 from cnstra.engine.stimulation import Stimulation
 from cnstra.engine.tasks import ActivationTask, FailedTask, Response
+from cnstra.engine.versions import payload
 from cnstra.errors import (
     Aborted,
     BrokerUnavailable,
@@ -65,6 +66,7 @@ __all__ = [
     "exponential",
     "fixed",
     "neuron",
+    "payload",
     "run_durably",
     "with_ctx",
 ]

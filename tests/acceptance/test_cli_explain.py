@@ -1,4 +1,4 @@
-"""`cnstra explain`, `check`, `graph` and `doctor`, and the newer acts on jobs, by the real command."""
+"""`cnstra explain`, `check`, `graph`, `doctor`, and the newer acts on jobs, as a user runs them."""
 
 import json
 import signal
@@ -79,10 +79,9 @@ def test_payloads_and_entries_that_no_longer_fit_are_told_of(dead: Shell) -> Non
     entry = APP.replace('("request", "middle"', '("asked", "middle"')
     (dead.folder / "asked.py").write_text(entry, encoding="utf-8")
 
-    narrow = json.loads(
-        dead("check", "narrow:cns", "--queue", "app:queue", "--json", code=1).stdout
-    )
-    asked = json.loads(dead("check", "asked:cns", "--queue", "app:queue", "--json", code=1).stdout)
+    options = ("--queue", "app:queue", "--json")
+    narrow = json.loads(dead("check", "narrow:cns", *options, code=1).stdout)
+    asked = json.loads(dead("check", "asked:cns", *options, code=1).stdout)
 
     assert {one["job"] for one in narrow["problems"]} == {"one", "two"}
     assert [one["job"] for one in asked["problems"]] == ["two"]

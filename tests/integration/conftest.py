@@ -26,6 +26,7 @@ ON_NATS = {
     "test_d11_results",
     "test_explanation",
     "test_former_names",
+    "test_payload_versions",
 }
 """What runs on NATS too: it lets delays pass itself, so that no test's clock can move them. The
 conformance suite has the rest, on real time.

@@ -97,7 +97,7 @@ class Address:
         return blocking(see_to_it())
 
     def graph(self, cns: str | None) -> CNS | None:
-        """The graph that was named, or that of a worker of this queue beside it, if there is one."""
+        """The graph that was named, or that of a worker of this queue beside it."""
         if cns is not None:
             return load(cns, CNS)
         if self.target is None:

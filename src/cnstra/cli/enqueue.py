@@ -15,6 +15,7 @@ from cnstra.cli.output import console, one_line, write_json
 from cnstra.cli.usage import BadLine, IdForMany, InvalidBackoff, InvalidJSON, UsageError
 from cnstra.engine.cns import CNS
 from cnstra.engine.payloads import decode_json
+from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import CnstraError, InvalidOption, InvalidPayload, UnknownCollateral
 from cnstra.jobs.job import Job
 from cnstra.jobs.queue import Queue
@@ -109,6 +110,9 @@ class Check:
         """The signal of a payload. Raises `ValueError`, or `InvalidPayload`."""
         wire = {"collateralName": self._collateral, "payload": decode_json(payload)}
         if self._cns is not None:
+            found = self._cns.network.collaterals.get(self._collateral)
+            if found is not None and found.codec.version != UNVERSIONED:
+                wire["v"] = found.codec.version
             self._cns.signals_of(dict(wire))
         return wire
 

@@ -127,7 +127,7 @@ def clone(
     job_id: Annotated[str | None, typer.Option(help="The id of the new job.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a job with the signal and the options of another: it runs from the entry. Prints its id."""
+    """Add a job with the signal and options of another: it runs from the entry. Prints its id."""
     address = Address.of(words, url, name, JOB, ONE)
 
     async def again(queue: Queue) -> Job:

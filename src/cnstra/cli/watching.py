@@ -74,7 +74,9 @@ class Watch:
         queue, now = self._queue, self._queue.clock.time()
         try:
             counts, paused = await queue.counts(), await queue.paused()
-            state = None if "waiting" in queue.broker.capabilities.lists else "dead"
+            state: JobState | None = (
+                None if "waiting" in queue.broker.capabilities.lists else "dead"
+            )
             jobs = await queue.jobs(state, limit=rows) if rows else ()
             return View(now, counts, paused, jobs)
         except BrokerUnavailable as error:

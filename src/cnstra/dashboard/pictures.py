@@ -56,7 +56,8 @@ def svg(network: Network) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img" aria-label="A graph">',
         f"<style>{STYLE}</style>",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-        'markerHeight="7" orient="auto"><path d="M0,0 L8,4 L0,8 z" fill="#8b949e"/></marker></defs>',
+        'markerHeight="7" orient="auto"><path d="M0,0 L8,4 L0,8 z" fill="#8b949e"/>'
+        "</marker></defs>",
         *(f'<path class="edge" marker-end="url(#tip)" d="{e.path}"/>' for e in drawing.edges),
         *(_svg_label(edge) for edge in drawing.edges if _is_named(edge)),
         *(_svg_node(node) for node in drawing.nodes),

@@ -9,6 +9,7 @@ from cnstra.engine.gates import Gate
 from cnstra.engine.neurons import Dendrite, Neuron
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.signals import Collateral
+from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import DuplicateName, FormerNameTaken, UnknownCollateral, UnknownNeuron
 
 T = TypeVar("T")
@@ -65,7 +66,8 @@ class Receiver:
 class Network:
     """The neurons of a CNS, checked: names are unique, and each name is one collateral.
 
-    context_codecs: how the context values of each neuron travel.
+    context_codecs: how the context values of each neuron travel. versioned_contexts: the versions
+        of those whose types have one.
     """
 
     def __init__(self, neurons: Iterable[Neuron[Any, Any]]) -> None:
@@ -79,6 +81,11 @@ class Network:
         self.listeners: dict[str, tuple[Receiver, ...]] = dict.fromkeys(self.collaterals, ())
         self.context_codecs: Mapping[str, PayloadCodec[Any]] = {
             name: neuron.codec for name, neuron in self.neurons.items()
+        }
+        self.versioned_contexts = {
+            name: codec.version
+            for name, codec in self.context_codecs.items()
+            if codec.version != UNVERSIONED
         }
         self._connect()
         self._awaiting: dict[str, Receiver | None] = {}

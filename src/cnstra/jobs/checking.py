@@ -82,11 +82,13 @@ def _of_tasks(job: JobRecord, progress: Progress, network: Network) -> Iterator[
 def _of_contexts(job: JobRecord, progress: Progress, network: Network) -> Iterable[Problem]:
     """Values of neurons that may still run. Others are never looked at again."""
     owed = {network.renamed_neurons.get(task.neuron, task.neuron) for _, task in progress.tasks()}
-    for name, value in network.values_now(progress.contexts()).items():
-        codec = network.context_codecs.get(name)
-        if codec is None or name not in owed | reached(network, owed):
+    runs = owed | reached(network, owed)
+    for name, value in progress.contexts().items():
+        now = network.renamed_neurons.get(name, name)
+        codec = network.context_codecs.get(now)
+        if codec is None or now not in runs:
             continue
         try:
-            codec.decode(value)
+            codec.decode(codec.upcast(value, progress.context_version(name)))
         except CnstraError as error:
             yield Problem(job, f"The context value of neuron {name!r}: {error}", name)

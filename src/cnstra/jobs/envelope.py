@@ -7,6 +7,7 @@ import msgspec
 
 from cnstra.engine.payloads import PayloadCodec, decode_json, encode_json
 from cnstra.engine.signals import EncodedSignal, Signal, signal_from_wire
+from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import InvalidSignal, UndecodableJob
 
 
@@ -23,6 +24,8 @@ def job_data(signal: Signal[Any] | Mapping[str, Any], run: str) -> bytes:
     }
     if found.key is not None:
         wire["key"] = found.key
+    if found.version != UNVERSIONED:
+        wire["v"] = found.version
     return encode_json({"signal": wire, "cnstra": {"run": run}})
 
 
@@ -53,7 +56,8 @@ def entry_in(job_id: str, data: bytes) -> EncodedSignal:
         pass  # the other shape, or none
     wire = signal_in(job_id, data)
     payload = msgspec.Raw(encode_json(wire.get("payload")))
-    return EncodedSignal(wire["collateralName"], payload, wire.get("key"))
+    version = wire.get("v", UNVERSIONED)
+    return EncodedSignal(wire["collateralName"], payload, wire.get("key"), version)
 
 
 class _Job(msgspec.Struct):

@@ -57,8 +57,8 @@ class Link:
         channel = await self.channel()
         await channel.close()
         transport = None if self._connection is None else self._connection.transport
-        told = {} if transport is None else transport.connection.server_properties
-        return f"{told.get('product', 'an AMQP server')} {told.get('version', '')}".strip()
+        told = {} if transport is None else dict(transport.connection.server_properties)
+        return f"{told.get('product')!s} {told.get('version')!s}"
 
     @contextmanager
     def reaching(self) -> Generator[None]:
