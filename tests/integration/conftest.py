@@ -27,6 +27,7 @@ ON_NATS = {
     "test_explanation",
     "test_former_names",
     "test_payload_versions",
+    "test_telemetry",
 }
 """What runs on NATS too: it lets delays pass itself, so that no test's clock can move them. The
 conformance suite has the rest, on real time.

@@ -32,6 +32,7 @@ PEOPLE = {
     "dashboard",
     "demo",
     "history",
+    "mcp",
     "telemetry",
     "testing",
 }

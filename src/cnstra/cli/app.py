@@ -6,7 +6,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from cnstra.cli import check, dead, doctor, enqueue, explain, graph, jobs, migrate, steering, worker
+from cnstra.cli import (
+    check,
+    dead,
+    doctor,
+    enqueue,
+    explain,
+    graph,
+    jobs,
+    mcp,
+    migrate,
+    steering,
+    worker,
+)
 from cnstra.cli.demo import command as demo
 from cnstra.cli.output import one_line
 from cnstra.cli.usage import WRONGLY_ASKED, WrongArguments
@@ -44,6 +56,7 @@ app.command("explain")(explain.explain)
 app.command("check")(check.check)
 app.command("graph")(graph.graph)
 app.command("doctor")(doctor.doctor)
+app.command("mcp")(mcp.mcp)
 app.command("pause")(steering.pause)
 app.command("resume")(steering.resume)
 app.command("migrate")(migrate.migrate)

@@ -43,6 +43,11 @@ class PayloadCodec(Generic[T]):
         except NameError as error:
             raise UnresolvedType(collateral=name, type=_name_of(type_), reason=error) from error
 
+    @property
+    def type_name(self) -> str:
+        """What people call the type."""
+        return _name_of(self.type)
+
     def upcast(self, data: bytes, version: int) -> bytes:
         """JSON that was encoded as that version, as JSON of the present one.
 

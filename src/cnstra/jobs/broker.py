@@ -67,7 +67,8 @@ class Capabilities:
 class NewJob:
     """A job to be enqueued.
 
-    `data` is its wire form; `run_at` is in seconds since the epoch, or `None`.
+    `data` is its wire form; `run_at` is in seconds since the epoch, or `None`. `trace` is in the
+    data too, for brokers that write its `cnstra` part anew.
     """
 
     id: str
@@ -78,6 +79,7 @@ class NewJob:
     run_at: float | None = None
     priority: int = 0
     ordering_key: str | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

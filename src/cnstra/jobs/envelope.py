@@ -11,8 +11,8 @@ from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import InvalidSignal, UndecodableJob
 
 
-def job_data(signal: Signal[Any] | Mapping[str, Any], run: str) -> bytes:
-    """The job data of a signal, or of its wire form.
+def job_data(signal: Signal[Any] | Mapping[str, Any], run: str, trace: str | None = None) -> bytes:
+    """The job data of a signal, or of its wire form; `trace` is the W3C `traceparent` to carry.
 
     Raises `InvalidSignal` or `NotSerializable`.
     """
@@ -26,7 +26,8 @@ def job_data(signal: Signal[Any] | Mapping[str, Any], run: str) -> bytes:
         wire["key"] = found.key
     if found.version != UNVERSIONED:
         wire["v"] = found.version
-    return encode_json({"signal": wire, "cnstra": {"run": run}})
+    ours = {"run": run} if trace is None else {"run": run, "trace": trace}
+    return encode_json({"signal": wire, "cnstra": ours})
 
 
 def signal_in(job_id: str, data: bytes) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ import logging
 import signal
 import threading
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +22,7 @@ from cnstra.errors import InvalidOption, UnboundedHandler
 from cnstra.jobs.attempt import Attempt
 from cnstra.jobs.consumer import Consumer
 from cnstra.jobs.limits import RateLimit
+from cnstra.jobs.observing import Observer, Work, seen_by
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
 
@@ -47,6 +48,8 @@ class Worker:
     resources: given instead of what the CNS has for them, and with the others of the CNS opened for
         this worker alone. Without any, the worker opens those of the CNS, if nobody has.
 
+    observers: who looks on, as `cnstra.telemetry.Telemetry()`.
+
     Raises `UnknownCollateral` for a result that the graph does not have.
 
     >>> worker = Worker(queue, cns, concurrency=8, results=[output])
@@ -66,6 +69,7 @@ class Worker:
         grace: float | timedelta = DEFAULT_GRACE,
         crash_limit: int | None = DEFAULT_CRASH_LIMIT,
         resources: Iterable[Given] = (),
+        observers: Iterable[Observer] = (),
     ) -> None:
         if concurrency < 1:
             raise InvalidOption(option="concurrency", value=concurrency, remedy="allow 1 or more")
@@ -87,6 +91,14 @@ class Worker:
         self._tasks: dict[Attempt, asyncio.Task[None] | None] = {}
         self._mailbox: Mailbox | None = None
         self._stops = 0
+        self._observers: list[Observer] = []
+        for one in observers:
+            self.observe(one)
+
+    def observe(self, observer: Observer) -> None:
+        """Let one more look on, from the next `run` on."""
+        observer.watch(self.cns)
+        self._observers.append(observer)
 
     def _require_bounds(self) -> None:
         """Without a store, a handler must end before a lease that cannot be renewed for ever."""
@@ -110,7 +122,9 @@ class Worker:
         until_idle: return once no job is waiting, delayed or active.
         """
         await self.queue.open()
-        async with self.cns:
+        async with self.cns, AsyncExitStack() as stack:
+            for one in self._observers:
+                await stack.enter_async_context(one.at_work(self.queue))
             mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
             over = asyncio.Event()
             self._stops = 0
@@ -164,7 +178,10 @@ class Worker:
                 self._tasks[attempt] = task
 
     async def _process(self, attempt: Attempt) -> None:
-        settled = await attempt.handle()
+        work: Work = attempt.handle
+        if self._observers:
+            work = seen_by(self._observers, self.queue, attempt.delivery, work)
+        settled = await work()
         del self._tasks[attempt]
         self._consumer.settle(attempt, settled)
 
