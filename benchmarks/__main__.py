@@ -18,6 +18,7 @@ MODULES = (
     "object_stores",
     "bullmq_jobs",
     "postgres_jobs",
+    "telemetry",
 )
 
 

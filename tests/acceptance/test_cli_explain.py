@@ -8,6 +8,22 @@ import pytest
 
 from tests.acceptance.shell import APP, Shell
 
+ROOT = Path(__file__).parents[2]
+UNREACHABLE = """
+from cnstra import Queue, Worker
+from seed import cns, output, remote
+
+
+async def fails():
+    raise ConnectionError("step 2 is not reachable")
+
+
+remote.call = fails
+queue = Queue("workflows", "sqlite:///work.db")
+worker = Worker(queue, cns, results=[output])
+"""
+"""The seed's example, whose second step fails on each attempt."""
+
 RENAMED = APP.replace('neuron("second"', 'neuron("third"')
 """The same application after a deploy that took the neuron away which jobs are owed to."""
 
@@ -45,6 +61,25 @@ def test_a_dead_job_is_explained(dead: Shell) -> None:
     assert told["resultsAre"].startswith("1 result is saved with its progress")
     for part in ("A retry skips\n  first\n", "ValueError: boom", "Where it stands"):
         assert part in shown
+
+
+def test_the_page_shows_the_seeds_example_as_it_is(shell: Shell) -> None:
+    example = (ROOT / "examples" / "retry_with_context.py").read_text(encoding="utf-8")
+    (shell.folder / "seed.py").write_text(example, encoding="utf-8")
+    renamed = example.replace('neuron("step2"', 'neuron("second"')
+    (shell.folder / "renamed.py").write_text(renamed, encoding="utf-8")
+    (shell.folder / "app.py").write_text(UNREACHABLE, encoding="utf-8")
+    words = ["--job-id", "user-100", "--max-attempts", "2"]
+    shell("enqueue", "app:queue", "input", '{"id": 100}', *words)
+    shell("worker", "app:worker", "--until-idle", "--log-level", "error")
+
+    explained = shell("explain", "app:queue", "user-100").stdout
+    checked = shell("check", "renamed:cns", "--queue", "app:queue", code=1).stdout
+
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for shown in (explained, checked):
+        lines = "\n".join(line.rstrip() for line in shown.splitlines())
+        assert f"```text\n{lines}\n```" in page, lines
 
 
 def test_where_no_code_is_at_hand_it_says_what_it_cannot_know(dead: Shell) -> None:

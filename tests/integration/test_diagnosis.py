@@ -1,7 +1,9 @@
 """What `cnstra doctor` finds: on each broker, and where something is wrong."""
 
 from collections.abc import Mapping
+from uuid import uuid4
 
+import boto3
 import pytest
 
 from cnstra import Queue
@@ -10,6 +12,7 @@ from cnstra.adapters.nats import diagnosis as nats
 from cnstra.adapters.postgres import diagnosis as postgres
 from cnstra.jobs.diagnosis import Finding, clock_finding, examine
 from tests.manual_clock import ManualClock
+from tests.sqs_server import REGION, SQSServer
 
 
 def told(findings: list[Finding]) -> dict[str, list[str]]:
@@ -31,9 +34,34 @@ async def test_each_broker_is_looked_at(url: str) -> None:
     assert [one for one in paused if "it is paused" in one.message]
 
 
+async def test_rabbitmq_says_what_it_is_and_that_a_store_is_missing(rabbitmq_url: str) -> None:
+    queue = Queue("q", rabbitmq_url)
+    found = told(await examine(queue))
+    await queue.close()
+
+    assert [one for one in found["ok"] if one.startswith("RabbitMQ ")]
+    assert [one for one in found["ok"] if "consumer_timeout is taken to be 1800 s" in one]
+    assert [one for one in found["warning"] if "CNSTRA_STORE" in one]
+
+
+async def test_sqs_is_asked_for_what_moves_or_deletes_jobs(sqs_server: SQSServer) -> None:
+    name = f"doctor-{uuid4().hex[:8]}"
+    url = f"sqs://{REGION}?endpoint_url={sqs_server.endpoint}"
+    aws = boto3.client("sqs", region_name=REGION, endpoint_url=sqs_server.endpoint)
+    aws.create_queue(QueueName=name, Attributes={"MessageRetentionPeriod": "86400"})
+
+    queue = Queue(name, url, store="memory://doctor")
+    found = told(await examine(queue))
+    await queue.close()
+
+    assert [one for one in found["warning"] if f"{name} keeps messages for 1 days" in one]
+    assert [one for one in found["ok"] if "keeps messages for 14 days" in one]
+
+
 async def test_a_broker_that_is_not_there_is_the_one_finding() -> None:
-    async with Queue("q", "redis://127.0.0.1:1") as queue:
-        (found,) = await examine(queue)
+    queue = Queue("q", "redis://127.0.0.1:1")
+    (found,) = await examine(queue)
+    await queue.close()
 
     assert (found.level, found.what) == ("error", "broker")
 

@@ -72,9 +72,14 @@ class Collateral(Generic[T]):
 
     __slots__ = ("codec", "former_names", "name")
 
-    def __new__(cls, name: str, type_: Any = Any, **_: Any) -> "Collateral[T]":
-        is_plain = cls is not Collateral or versions_of(type_).current == UNVERSIONED
-        return object.__new__(cls if is_plain else VersionedCollateral)
+    def __new__(
+        cls, name: str, type_: Any = Any, *, former_names: Sequence[str] = ()
+    ) -> "Collateral[T]":
+        del name, former_names
+        is_plain = versions_of(type_).current == UNVERSIONED
+        kind: Any = cls if is_plain else VersionedCollateral
+        made: Collateral[T] = object.__new__(kind)
+        return made
 
     def __init__(self, name: str, type_: Any = Any, *, former_names: Sequence[str] = ()) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
