@@ -9,7 +9,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help setup demo services test lint format bench crash rules clean
+.PHONY: help setup demo services test lint format bench rivals crash rules clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -52,9 +52,22 @@ format: setup  ## put the code in shape
 bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks
 
-crash: setup services  ## run the tests that kill workers, then kill one 200 times
-	@CRASH=full $(BIN)/python -m pytest -n $(WORKERS) tests/crash
-	@$(BIN)/python -m tests.crash.campaign --kills 200 --seed $(SEED)
+rivals: setup services  ## kill DBOS, LangGraph, Celery and Dramatiq as cnstra is killed
+	@test -x .venv-rivals/bin/python || $(BIN)/python -m venv .venv-rivals
+	@.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/rivals/requirements.txt
+	@$(BIN)/python -m benchmarks.rivals --kills 200 --seed $(SEED)
+
+crash: setup services  ## kill workers at every point and in mid-work; QUICK=1: in two minutes
+ifdef QUICK
+	@$(BIN)/python -m pytest -n $(WORKERS) tests/crash/test_exhaustive.py tests/crash/test_random.py \
+		tests/crash/test_kills.py tests/crash/test_points.py
+else
+	@CRASH=full CRASH_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) tests/crash
+	@$(BIN)/python -m tests.crash --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker rabbitmq --kills 1000 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker bullmq --kills 1000 --seed $(SEED)
+	@$(BIN)/python -m tests.crash.effects_campaign --broker rabbitmq --kills 100 --bare --seed $(SEED)
+endif
 
 rules: setup  ## take out the line that keeps each rule; see its test turn red
 	@$(BIN)/python -m tests.rules

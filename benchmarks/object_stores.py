@@ -118,14 +118,14 @@ OTHERS: dict[str, Callable[[Sequence[User]], Store]] = {
     "littletable": LittleTable,
     "SQLite": SQLite,
 }
-"""SQLite's memory is its own and cannot be seen from here."""
 
 GOALS = {
     ("update", "dicts"): 4.0,
     ("look-up", "dicts"): 1.5,
     ("index query", "dicts"): 5.0,
-    ("memory", "dicts"): 2.0,
-    ("memory", "littletable"): 3.0,
+    ("memory", "dicts"): 2.5,
+    ("memory", "littletable"): 4.0,
+    ("memory", "SQLite"): 6.0,
 }
 
 
@@ -143,8 +143,8 @@ def figures(repetitions: int) -> Iterator[Figure]:
                 repetitions=max(1, repetitions // 3),
             )
     mine = bytes_of(Ours)
-    for name in ("dicts", "littletable"):
-        theirs = bytes_of(OTHERS[name])
+    bytes_by = {name: bytes_of(OTHERS[name]) for name in ("dicts", "littletable")}
+    for name, theirs in {**bytes_by, "SQLite": bytes_in_sqlite()}.items():
         goal = GOALS.get(("memory", name), 1.0)
         yield Figure(f"memory, against {name}", "bytes", theirs, mine, mine / theirs, goal)
 
@@ -184,3 +184,12 @@ def bytes_of(make: Callable[[Sequence[User]], Store]) -> float:
     tracemalloc.stop()
     del store
     return taken / len(objects)
+
+
+def bytes_in_sqlite() -> float:
+    """What SQLite takes for one object, the object itself counted: it holds it as a row."""
+    database = SQLite(users()).database
+    (pages,), (size,) = (
+        database.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "page_size")
+    )
+    return pages * size / OBJECTS

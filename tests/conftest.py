@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 
 from tests.nats_server import NatsServer
-from tests.postgres_server import STANDARD, PostgresServer, answers, new_schema
+from tests.postgres_server import STANDARD, PostgresServer, answers, new_schema, new_tables
 from tests.rabbitmq_server import RabbitServer
 from tests.redis_server import RedisServer
 from tests.sqs_server import CREDENTIALS, SQSServer
@@ -56,6 +56,13 @@ def moto_server() -> Iterator[SQSServer]:
 def postgres_schema(postgres_url: str) -> Iterator[str]:
     """The URL of a schema that no other test uses."""
     with new_schema(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """The URL for tables of the test's own, which no other test sees."""
+    with new_tables(postgres_url) as url:
         yield url
 
 

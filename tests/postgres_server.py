@@ -130,6 +130,15 @@ def new_schema(server: str) -> Generator[str, None, None]:
         call(server, f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
+@contextmanager
+def new_tables(server: str) -> Generator[str, None, None]:
+    """The URL for tables of the test's own, in a schema that is dropped in the end."""
+    with new_schema(server) as url:
+        _, schema = schema_of(url)
+        call(server, f"CREATE SCHEMA {schema}")
+        yield f"{server}?options=-csearch_path%3D{schema}"
+
+
 def schema_of(url: str) -> tuple[str, str]:
     """The URL of the server, and the schema."""
     server, _, schema = url.partition("?schema=")

@@ -10,15 +10,16 @@ class Proxy:
     """Forwards to a port on this machine.
 
     swallow: once a request holds these bytes it is passed on, and the connection is cut before its
-        answer
-        comes back: it was done, and whoever asked does not know.
+    answer comes back: it was done, and whoever asked does not know.
     refuse: once a request holds these bytes the connection is cut before it is passed on.
+    delay, lag: seconds by which each request, and each answer, comes later.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
         self.delay = 0.0
+        self.lag = 0.0
         self.swallow: bytes | None = None
         self.refuse: bytes | None = None
         self.cuts = 0
@@ -98,6 +99,8 @@ class Proxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
+            if self.lag:
+                await asyncio.sleep(self.lag)
             writer.write(data)
             await writer.drain()
         writer.close()  # the server has hung up, or died

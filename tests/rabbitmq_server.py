@@ -70,7 +70,7 @@ class RabbitServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180  # seconds of a recovery on a busy machine
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"it did not start: see {self.folder}"
             if self._greets():

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+LONGEST_QUOTE = 600
+"""Characters of a text that a message quotes: it may have come from anywhere."""
+
 
 class CnstraError(Exception):
     """Something in cnstra went wrong."""
@@ -12,10 +15,18 @@ class CnstraError(Exception):
         self.context = context
         for name, value in context.items():
             setattr(self, name, value)
-        super().__init__(message or " ".join((self.__doc__ or "").format(**context).split()))
+        told = {name: _brief(value) for name, value in context.items()}
+        super().__init__(message or " ".join((self.__doc__ or "").format(**told).split()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), str(self), self.context)
+
+
+def _brief(value: object) -> object:
+    text = str(value) if isinstance(value, BaseException) else value
+    if isinstance(text, str) and len(text) > LONGEST_QUOTE:
+        return f"{text[:LONGEST_QUOTE]}…"
+    return value
 
 
 def _rebuild(kind: type[CnstraError], message: str, context: dict[str, Any]) -> CnstraError:
@@ -137,6 +148,11 @@ class WrongThread(CnstraError, RuntimeError):
     """A run belongs to the thread and event loop that started it: wait for it there."""
 
 
+class JoinsItself(CnstraError, RuntimeError):
+    """A handler of the run {kind!r}, of which one goes at a time, waits for that run itself, which
+    cannot end before it does: call cns.stimulate() there, or ask for another kind."""
+
+
 class Aborted(CnstraError):
     """The run was aborted: {reason}."""
 
@@ -243,6 +259,17 @@ class DoNotRetry(CnstraError):
     """This will not get better: the job goes to the dead letters, whatever attempts are left."""
 
 
+class EffectUnknown(DoNotRetry):
+    """Nobody knows whether effect {name!r} of neuron {neuron!r} happened: its process died, or its
+    answer was lost. Look there for the key {key!r}, tell the ledger by `happened(key, result)` or
+    `withdraw(key)`, and redrive the job."""
+
+
+class InputChanged(DoNotRetry):
+    """Neuron {neuron!r} has done activation {key!r} with another input: what comes before it does
+    not emit the same each time. Give the queue a store, or its signals a key=."""
+
+
 class RetryAfter(CnstraError):
     """Retry in {delay} s."""
 
@@ -254,6 +281,42 @@ class RetryAfter(CnstraError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.delay, str(self))
+
+
+# --- Effects ------------------------------------------------------------------------------------
+
+
+class LedgerError(CnstraError):
+    """The ledger cannot do that."""
+
+
+class LedgerMissing(LedgerError):
+    """The ledger's tables are not in this database, or are not as they should be ({reason}): make
+    them once, with `await ledger.create()` or by the statements of `cnstra.effects.ddl()`."""
+
+
+class LedgerBusy(LedgerError):
+    """The ledger of neuron {neuron!r} is in a transaction of this very activation: call ctx.once()
+    from a neuron of its own, as no transaction can take an effect outside of it back."""
+
+
+class WrongLedger(LedgerError):
+    """The {handler} handler of neuron {neuron!r} cannot use a ledger whose database is {database}:
+    {remedy}."""
+
+
+class HandlerCommitted(LedgerError):
+    """The transactional handler of neuron {neuron!r} has committed by itself (activation {key}):
+    what it wrote stands, and what it emitted is not known. Leave the commit to the decorator; mend
+    the rows by hand, and ledger.withdraw({key!r})."""
+
+
+class AwaitedInSync(LedgerError):
+    """{what} must be awaited, and a sync handler cannot: make the handler async."""
+
+
+class NotDone(CnstraError):
+    """The effect did not happen: raise this in the function of ctx.once() when that is certain."""
 
 
 # --- Progress and its store ---------------------------------------------------------------------
@@ -291,6 +354,11 @@ class JobError(CnstraError):
 class UndecodableJob(JobError):
     """The data of job {job_id!r} is not a signal: {reason}. Expected {{"signal":
     {{"collateralName": ..., "payload": ...}}}}."""
+
+
+class JobUnreadable(JobError):
+    """What is stored of the job is not of the types that it was stored with: {reason}. Somebody
+    else has written to it."""
 
 
 class CrashLimitReached(JobError):

@@ -53,6 +53,18 @@ def test_a_job_id_is_taken_once(shell: Shell) -> None:
     assert job["signal"]["payload"] == {"id": 1}
 
 
+def test_a_job_of_a_kind_that_is_not_over_is_joined(shell: Shell) -> None:
+    kind = ("--one-at-a-time", "nightly")
+    first = shell("enqueue", "app:queue", "request", '{"id": 1}', *kind).stdout
+
+    again = shell("enqueue", "app:queue", "request", '{"id": 2}', *kind)
+
+    assert again.stdout == first
+    assert "already" in again.stderr
+    (job,) = shell.json("jobs", "list", "app:queue")
+    assert job["signal"]["payload"] == {"id": 1}
+
+
 def test_a_queue_may_be_named_by_its_url(shell: Shell) -> None:
     where = ["--url", "sqlite:///other.db", "--queue", "mail"]
 
@@ -123,6 +135,7 @@ BAD: list[tuple[list[str], str]] = [
     (["app:queue", "request", '{"id": 1}', "--max-attempts", "0"], "allow 1 or more"),
     (["app:queue", "request", '{"id": 1}', "more"], "COLLATERAL [JSON | -]"),
     (["app:queue", "request", "-", "--job-id", "x"], "--job-id"),
+    (["app:queue", "request", "-", "--one-at-a-time", "x"], "--one-at-a-time"),
     (["app:queue"], "COLLATERAL [JSON | -]"),
     ([], "APP:QUEUE, or give both --url and --queue"),
     (["--url", "sqlite:///x.db", "request"], "give both --url and --queue"),

@@ -27,6 +27,21 @@ def state(shell: Shell, job_id: str) -> str:
     return shell.json("jobs", "show", "app:queue", job_id)["state"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["jobs list", "jobs show x", "jobs follow", "jobs cancel x", "jobs remove x", "dead list",
+     "dead show x", "dead redrive --all"],
+)  # fmt: skip
+def test_a_file_that_is_not_there_is_told_and_not_made(shell: Shell, command: str) -> None:
+    group, verb, *rest = command.split()
+    where = ("--url", "sqlite:///mistyped.db", "--queue", "q")
+
+    complaint = shell.complaint(group, verb, *where, *rest)
+
+    assert f"There is no file {shell.folder / 'mistyped.db'}" in complaint
+    assert not (shell.folder / "mistyped.db").exists()
+
+
 def test_jobs_are_listed_newest_first(shell: Shell) -> None:
     bury(shell, "one", "two")
     shell("enqueue", "app:queue", "request", '{"id": 3}', "--job-id", "three")

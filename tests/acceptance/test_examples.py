@@ -202,6 +202,36 @@ def test_a_stranger_puts_jobs_into_a_queue_on_nats(nats_server: NatsServer, tmp_
     ]
 
 
+def test_a_stranger_puts_jobs_into_a_queue_on_rabbitmq(rabbitmq_url: str, tmp_path: Path) -> None:
+    *lines, first, second = run("rabbitmq_from_outside", rabbitmq_url, cwd=tmp_path)
+
+    assert lines == [
+        "importing user 42",
+        "left in the queue: {'waiting': 0, 'delayed': 0, 'dead': 2}",
+    ]
+    assert "LookupError: there is no such user" in first
+    assert "UndecodableJob" in second
+
+
+def test_an_import_charges_writes_and_mails_once(url: str, tmp_path: Path) -> None:
+    assert run("effects_once", url, cwd=tmp_path) == [
+        "charge 500 cents",
+        "the bank is asked: receipt 1",
+        "attempt 2: written, and then the program fails",
+        "a mail to Ada",
+        "charges: 1",
+        "rows: [('Ada', 1)]",
+    ]
+
+
+def test_a_transaction_on_disk_is_done_as_a_whole_and_once(tmp_path: Path) -> None:
+    *_, bad_rows, importing, first, second, rows = run("transaction_on_disk", cwd=tmp_path)
+
+    assert bad_rows == "rows: []"
+    assert (importing, first, second) == ("importing good.txt", "readings: 2", "readings: 2")
+    assert rows == "rows: [('inside', 21.5), ('outside', 4.0)]"
+
+
 async def test_the_seeds_first_listing_has_no_neurons_and_its_job_completes() -> None:
     mine = collateral("mine", int)
 
@@ -221,6 +251,27 @@ def test_every_example_is_run_here() -> None:
 @pytest.mark.parametrize("example", ["basic_worker", "retry_by_hand"])
 def test_an_example_needs_no_argument(example: str, tmp_path: Path) -> None:
     assert run(example, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+@pytest.mark.parametrize("driver", ["plain", "sqlalchemy", "engine"])
+def test_several_workers_add_to_one_table(
+    driver: str, database: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if database == "sqlite":
+        scheme = {"sqlalchemy": "sqlite+aiosqlite:///", "engine": "sqlite:///"}.get(driver, "")
+        place, driver = f"{scheme}{tmp_path}/totals.db", driver.replace("plain", "sqlite3")
+    else:
+        address = request.getfixturevalue("postgres_database")
+        place = address if driver == "plain" else address.replace(":", "+psycopg:", 1)
+        driver = driver.replace("plain", "psycopg")
+
+    assert run("totals_in_a_database", driver, place, cwd=tmp_path) == [
+        "24 lines were booked, in 25 tries",
+        "apples: 18",
+        "pears: 60",
+        "plums: 75",
+    ]
 
 
 def test_a_job_is_added_in_a_transaction(postgres_schema: str, tmp_path: Path) -> None:

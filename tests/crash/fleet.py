@@ -1,17 +1,23 @@
 """Workers of one queue that are killed in the middle of their work, whatever its broker.
 
-In the end each job has completed with its own result, and no step was started again once a later
-one of the same job had begun.
+    python -m tests.crash.fleet BROKER [--jobs 1000] [--kills 100] [--faults 5] [--seed 1]
+
+Each job has three steps, and one in seven fails once on its way. A worker is stopped, and the log
+of the steps is read before it is killed: only where it is inside of a step the kill counts. In the
+end each job has completed with its own result, and no step was started again once a later one of
+the same job had begun.
 """
 
+import argparse
 import asyncio
 import json
-import random
-import subprocess
+import logging
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,29 +27,59 @@ from cnstra import Job, Queue
 from cnstra.errors import BrokerUnavailable, StoreUnavailable
 from cnstra.jobs.retry import fixed
 from cnstra.testing.effects import Effects
-from cnstra.testing.flow import STEPS, job
+from cnstra.testing.flow import STEPS, entry
+from tests.crash.fleet_grounds import GROUNDS, Ground
+from tests.crash.marks import Marks
+from tests.crash.members import Member, Orders
+from tests.crash.schedule import Blow, Schedule
 
-Harm = Callable[[], Awaitable[None]]
-"""Restarts the server or cuts its connections; returns when it is over."""
-
-GLANCE = 0.05
+GLANCE = 0.005
+LOOK = 0.05
+WORKERS = 3
+CONCURRENCY = 4
+PACE = 0.12
+"""Seconds of a step, on average: so that the kills are over when the jobs are."""
 FAILS_EACH = 7
 """One job in so many fails once on its way."""
-MISHAPS: dict[str, Any] = {"middle": {"fail": True}}
+NO_SERVER = BrokerUnavailable.__name__
+OPTIONS = {
+    "concurrency": CONCURRENCY, "durability": "step", "grace": 0.0, "crash_limit": None,
+}  # fmt: skip
 
 
 @dataclass
 class Report:
-    """What a fleet did. states: of all jobs. repeats: what ran though it was recorded as done."""
+    """What a fleet did.
 
+    kills: in the middle of a step. misses: between two. states: of all jobs. repeats: what ran
+    though it was recorded as done.
+    """
+
+    seed: int
     jobs: int
     seconds: float
     kills: int
-    harms: int
+    misses: int
+    faults: int
     states: dict[str, int]
     wrong_results: list[Any]
     repeats: list[Any]
     starts: int
+
+    @property
+    def lost(self) -> int:
+        """Jobs that are nowhere, or have not come to their end."""
+        return self.jobs - self.states.get("completed", 0)
+
+    @property
+    def row(self) -> str:
+        """The line of a table."""
+        numbers = [
+            self.seed, self.jobs, self.kills, self.misses, self.faults, self.starts,
+            self.starts - 3 * self.jobs, len(self.repeats), self.lost, len(self.wrong_results),
+            round(self.seconds),
+        ]  # fmt: skip
+        return " | ".join(map(str, numbers))
 
     def check(self) -> None:
         assert self.states == {"completed": self.jobs}, self
@@ -51,123 +87,167 @@ class Report:
         assert self.repeats == [], self
 
 
+COLUMNS = (
+    "seed | jobs | kills in mid-step | between steps | faults | starts | more than three a job"
+    " | repeats | lost or stuck | wrong | seconds"
+)
+
+
 class Fleet:
-    """The worker processes, of which one or another is killed and replaced."""
+    """The workers, of which one or another is killed and replaced."""
 
-    def __init__(self, size: int, orders: dict[str, Any]) -> None:
+    def __init__(self, make: Callable[[Orders], Member], orders: Orders, marks: Marks) -> None:
+        self._make = make
         self._orders = orders
-        self._workers = [self._new() for _ in range(size)]
+        self._marks = marks
+        self._members = [make(orders) for _ in range(WORKERS)]
+        self._dead: list[Member] = []
 
-    def _new(self) -> "subprocess.Popen[bytes]":
-        told = json.dumps(self._orders)
-        return subprocess.Popen(
-            [sys.executable, "-m", "cnstra.testing.worker", told],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    async def strike(self, blow: Blow) -> bool:
+        """Kill the worker when its time has come. Returns whether it was inside of a step."""
+        while not self._is_due(blow):
+            await asyncio.sleep(GLANCE)
+        await asyncio.sleep(blow.wait)
+        member = self._present(blow.worker)
+        member.stop()
+        is_inside = self._marks.is_inside(member.pid)
+        self._kill(member)
+        self._members[blow.worker] = self._make(self._orders)
+        return is_inside
 
-    def kill_one(self) -> None:
-        place = random.randrange(len(self._workers))
-        self._kill(self._workers[place])
-        self._workers[place] = self._new()
+    def _is_due(self, blow: Blow) -> bool:
+        pid = self._present(blow.worker).pid
+        has_begun = self._marks.begun_by(pid) >= blow.starts
+        return not blow.starts or (has_begun and self._marks.is_inside(pid))
 
-    def end(self) -> None:
-        for worker in self._workers:
-            self._kill(worker)
+    def _present(self, place: int) -> Member:
+        """The worker at this place: another one, if it found no server when it was started."""
+        member = self._members[place]
+        if not member.is_alive:
+            assert NO_SERVER in member.last_words, member.last_words
+            self._dead.append(member)
+            member = self._members[place] = self._make(self._orders)
+        return member
 
-    def _kill(self, worker: "subprocess.Popen[bytes]") -> None:
-        worker.kill()
-        worker.wait()
+    def _kill(self, member: Member) -> None:
+        member.kill()
+        self._dead.append(member)
+
+    async def end(self) -> None:
+        for member in self._members:
+            self._kill(member)
+        for member in self._dead:
+            await member.ended()
+
+
+class Campaign:
+    """One fleet on one queue: its jobs, its kills, its faults, and what came of them."""
+
+    def __init__(self, ground: Ground, folder: Path, schedule: Schedule) -> None:
+        self._ground = ground
+        self._schedule = schedule
+        self._name = f"fleet-{uuid4().hex[:12]}"
+        self._effects = Effects(folder / "fleet.effects")
+        self._marks = Marks(self._effects.path)
+        self._added: list[Job] = []
+        self._is_over = False
+        self.kills = self.misses = self.faults = 0
+
+    async def run(self, jobs: int, kills: int, seed: int) -> Report:
+        began = time.monotonic()
+        async with Queue(self._name, self._ground.url, store=self._ground.store) as queue:
+            await self._add(queue, jobs)
+            fleet = Fleet(self._ground.member, self._orders, self._marks)
+            supplying = asyncio.ensure_future(self._supply(queue))
+            try:
+                await self._harm(fleet, kills)
+                self._is_over = True
+                await supplying
+                states = Counter([await _final_state(one) for one in self._added])
+            finally:
+                supplying.cancel()
+                await fleet.end()
+                self._marks.close()
+                self._effects.close()
+            return Report(
+                seed=seed,
+                jobs=len(self._added),
+                seconds=time.monotonic() - began,
+                kills=self.kills,
+                misses=self.misses,
+                faults=self.faults,
+                states=dict(states),
+                wrong_results=await _wrong(self._added),
+                repeats=repeats_in(self._effects),
+                starts=len(self._effects.all("start")),
+            )
+
+    @property
+    def _orders(self) -> Orders:
+        return {
+            "queue": self._name, "url": self._ground.url, "store": self._ground.store,
+            "effects": str(self._effects.path), "die": None,
+            "options": {**OPTIONS, "lease": self._ground.lease},
+        }  # fmt: skip
+
+    async def _harm(self, fleet: Fleet, kills: int) -> None:
+        blows = self._schedule.blows()
+        while self.kills < kills:
+            if not await fleet.strike(next(blows)):
+                self.misses += 1
+                continue
+            if self._ground.harm is not None and self.kills in self._schedule.faults_after:
+                await self._ground.harm()
+                self.faults += 1
+            self.kills += 1
+
+    async def _supply(self, queue: Queue) -> None:
+        """More jobs, should they run out before the kills do."""
+        reserve = WORKERS * CONCURRENCY
+        while not self._is_over:
+            if len(self._added) - self._marks.over < reserve:
+                await self._add(queue, reserve)
+            await asyncio.sleep(LOOK)
+
+    async def _add(self, queue: Queue, count: int) -> None:
+        """Enqueue jobs, stubbornly; their ids keep each from being two."""
+        first = len(self._added)
+        for number in range(first, first + count):
+            signal = entry.create_signal(
+                {
+                    "job": str(number),
+                    "mishaps": {} if number % FAILS_EACH else {"middle": {"fail": True}},
+                    "takes": self._schedule.next_pace(),
+                }
+            )
+            while True:
+                with suppress(BrokerUnavailable, StoreUnavailable):
+                    self._added.append(
+                        await queue.enqueue(
+                            signal, job_id=f"job-{number}", max_attempts=100, backoff=fixed(0.05)
+                        )
+                    )
+                    break
+                await asyncio.sleep(LOOK)
 
 
 async def run_fleet(
-    url: str, store: str | None, folder: Path, *, jobs: int, kills: int,
-    harms: int = 0, harm: Harm | None = None, workers: int = 3, lease: float = 3.0,
-    every: float = 0.6, patience: float = 600.0,
+    broker: str, folder: Path, *, jobs: int, kills: int, faults: int, seed: int,
+    patience: float = 1700.0,
 ) -> Report:  # fmt: skip
     """Have the jobs done while workers are killed and the server is harmed, each so many times."""
-    name, effects = f"fleet-{uuid4().hex[:12]}", Effects(folder / "fleet.effects")
-    options = {
-        "concurrency": 4, "durability": "step", "lease": lease, "grace": 0.0, "crash_limit": None,
-    }  # fmt: skip
-    orders = {
-        "queue": name, "url": url, "store": store, "effects": str(effects.path), "die": None,
-        "options": options,
-    }  # fmt: skip
-    began, killed, harmed = time.monotonic(), 0, 0
-    async with Queue(name, url, store=store) as queue:
-        added = await _add(queue, 0, jobs)
-        fleet = Fleet(workers, orders)
-        try:
-            while time.monotonic() - began < patience:
-                await asyncio.sleep(every * random.uniform(0.5, 1.5))
-                is_over = _finished(effects) >= len(added)
-                if is_over and killed >= kills and harmed >= harms:
-                    break
-                if is_over:
-                    added += await _add(queue, len(added), jobs // 4 + 1)
-                if killed < kills:
-                    fleet.kill_one()
-                    killed += 1
-                if harm is not None and harmed < harms and random.random() < 0.5:
-                    await harm()
-                    harmed += 1
-            found = await _states(added, began + patience)
-        finally:
-            fleet.end()
-        effects.close()
-        return Report(
-            jobs=len(added),
-            seconds=time.monotonic() - began,
-            kills=killed,
-            harms=harmed,
-            states=dict(Counter(found)),
-            wrong_results=await _wrong(added),
-            repeats=repeats_in(effects),
-            starts=len(effects.all("start")),
-        )
+    schedule = Schedule(seed, WORKERS, kills, faults, PACE)
+    async with GROUNDS[broker](folder) as ground, asyncio.timeout(patience):
+        return await Campaign(ground, folder, schedule).run(jobs, kills, seed)
 
 
-async def _add(queue: Queue, first: int, count: int) -> list[Job]:
-    """Enqueue jobs, stubbornly; their ids keep each from being two."""
-    added: list[Job] = []
-    for number in range(first, first + count):
-        mishaps = MISHAPS if number % FAILS_EACH == 0 else {}
-        signal = job(str(number), **mishaps)
-        while True:
-            try:
-                added.append(
-                    await queue.enqueue(
-                        signal, job_id=f"job-{number}", max_attempts=100, backoff=fixed(0.05)
-                    )
-                )
-                break
-            except (BrokerUnavailable, StoreUnavailable):
-                await asyncio.sleep(GLANCE)
-    return added
-
-
-def _finished(effects: Effects) -> int:
-    return len({one.job for one in effects.all("end", step=STEPS[-1])})
-
-
-async def _states(added: list[Job], until: float) -> list[str]:
-    """The state of each job, once it is over, or when there is no time left."""
-    states: list[str] = []
-    for one in added:
-        while (state := await _stubborn_state(one)) not in ("completed", "dead"):
-            if time.monotonic() > until:
-                break
-            await asyncio.sleep(GLANCE)
-        states.append(str(state))
-    return states
-
-
-async def _stubborn_state(one: Job) -> str | None:
-    try:
-        return await one.state()
-    except (BrokerUnavailable, StoreUnavailable):
-        return None
+async def _final_state(one: Job) -> str:
+    while True:
+        with suppress(BrokerUnavailable, StoreUnavailable):
+            state = await one.state()
+            if state in ("completed", "dead", None):
+                return str(state)
+        await asyncio.sleep(LOOK)
 
 
 async def _wrong(added: list[Job]) -> list[Any]:
@@ -193,3 +273,29 @@ def repeats_in(effects: Effects) -> list[Any]:
             repeats.append(one)
         reached[one.job] = max(place, reached.get(one.job, 0))
     return repeats
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.fleet", description=__doc__)
+    parser.add_argument("broker", choices=GROUNDS)
+    parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--faults", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    told = parser.parse_args()
+    logging.disable(logging.ERROR)  # of servers that are gone, as they are meant to be
+    with tempfile.TemporaryDirectory() as folder:
+        report = asyncio.run(
+            run_fleet(
+                told.broker, Path(folder), jobs=told.jobs, kills=told.kills,
+                faults=told.faults, seed=told.seed,
+            )
+        )  # fmt: skip
+    print(COLUMNS)
+    print(report.row)
+    report.check()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -74,17 +74,6 @@ class Log:
             self._read.append(Line(what, *map(int, numbers)))
         return self._read
 
-    def in_flight(self, pid: int) -> bool:
-        """Whether an activation of that process has started and not had its effect."""
-        open_: set[tuple[int, int, int]] = set()
-        for line in self.lines():
-            if line.pid == pid:
-                (open_.add if line.what == "start" else open_.discard)(line.activation)
-        return bool(open_)
-
-    def ended_by(self, pid: int) -> int:
-        return sum(line.what == "end" and line.pid == pid for line in self.lines())
-
 
 @dataclass(frozen=True)
 class Flow:

@@ -26,6 +26,8 @@ ON_NATS = {
     "test_d11_results",
     "test_explanation",
     "test_former_names",
+    "test_hostile_jobs",
+    "test_hostile_progress",
     "test_payload_versions",
     "test_telemetry",
 }

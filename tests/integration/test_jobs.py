@@ -41,6 +41,21 @@ def single(story: Story, **options: Any) -> CNS:
     return CNS([story.step("only", entry, output, **options)])
 
 
+async def test_a_worker_inside_a_server_leaves_the_signals_to_it() -> None:
+    found: list[Any] = []
+    looker = neuron("looker", {})
+    looker.dendrite(entry, lambda payload, axon: found.append(signal.getsignal(signal.SIGTERM)))
+    before = signal.getsignal(signal.SIGTERM)
+
+    async with Queue("q", "memory://signals") as queue:
+        for signals in (True, False):
+            await queue.enqueue(entry.create_signal(1))
+            await Worker(queue, CNS([looker])).run(until_idle=True, signals=signals)
+
+    assert [handler == before for handler in found] == [False, True]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 # --- enqueueing and looking
 
 

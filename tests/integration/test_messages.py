@@ -13,7 +13,7 @@ from cnstra.durable.store import Patch, Ticket
 from cnstra.engine.payloads import decode_json, encode_json
 from cnstra.errors import InvalidOption, LeaseLost, MessageTooLarge, StoreRequired
 from cnstra.jobs.broker import JobRecord, NewJob
-from cnstra.jobs.messages import MessageBroker
+from cnstra.jobs.messages import SENDING, MessageBroker
 from cnstra.jobs.settlement import (
     Completed,
     DeadLettered,
@@ -26,6 +26,7 @@ from cnstra.jobs.settlement import (
 from tests import mail
 from tests.durables import PATIENCE, Story, entry, output, until, working
 from tests.manual_clock import ManualClock
+from tests.mortals import Death, Life, Mortal
 
 ERROR = {"message": "no", "name": "ValueError", "stack": "Traceback ..."}
 RESULT = b'{"results":[]}'
@@ -34,43 +35,6 @@ KINDS = {
     "in place": f"?longest_lease={LONG}",
     "copies": f"?put_back=no&delay=100&longest_lease={LONG}",
 }
-
-
-class Death(BaseException):
-    """The process is gone."""
-
-
-class Life:
-    """So many calls of broker and store are left; the last is made or not."""
-
-    def __init__(self, calls: int, *, makes_last: bool) -> None:
-        self.left = calls
-        self.makes_last = makes_last
-
-
-class Mortal:
-    """A transport or store whose caller dies with its last call."""
-
-    def __init__(self, inner: Any, life: Life) -> None:
-        self._inner = inner
-        self._life = life
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if name in ("limits", "open", "close"):
-            return found
-
-        async def call(*given: Any, **options: Any) -> Any:
-            self._life.left -= 1
-            if self._life.left < 0:
-                raise Death
-            if self._life.left > 0:
-                return await found(*given, **options)
-            if self._life.makes_last:
-                await found(*given, **options)
-            raise Death
-
-        return call
 
 
 class World:
@@ -217,6 +181,7 @@ async def test_a_death_between_any_two_calls_loses_nothing_and_leaves_nothing(
 async def _see_through(world: World) -> None:
     """Another process comes, and whoever enqueued without an answer asks again."""
     process = await world.process()
+    await world.clock.advance(SENDING)
     await process.enqueue()
     for _ in range(12):
         await world.clock.advance(60.0)

@@ -16,7 +16,7 @@ from cnstra.adapters import postgres
 from cnstra.adapters.postgres.broker import PostgresBroker
 from cnstra.adapters.postgres.columns import from_text, to_key, to_run, to_text
 from cnstra.adapters.postgres.location import Location
-from cnstra.clock import SYSTEM_CLOCK
+from cnstra.clock import SYSTEM_CLOCK, SystemClock
 from cnstra.durable.store import Patch, Ticket
 from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import (
@@ -313,6 +313,37 @@ def test_a_blocking_caller_joins_its_transaction_too(
     assert blocking(queue.get(lost.id)) is None
     assert blocking(kept.state()) == "waiting"
     blocking(queue.close())
+
+
+class WrongClock(SystemClock):
+    """A machine whose clock is off by so many seconds."""
+
+    def __init__(self, off: float) -> None:
+        self.off = off
+
+    def time(self) -> float:
+        return super().time() + self.off
+
+
+@pytest.mark.parametrize("off", [3600.0, -3600.0])
+@pytest.mark.parametrize("is_within", [False, True])
+async def test_a_delay_counts_by_the_servers_clock(
+    connection: psycopg.AsyncConnection[Any], postgres_schema: str, off: float, is_within: bool
+) -> None:
+    async with Queue("q", postgres_schema, clock=WrongClock(off)) as queue:
+        added = await queue.enqueue(
+            note.create_signal("later"), delay=100.0, connection=connection if is_within else None
+        )
+        await connection.commit()
+
+        record = await added.record()
+
+    assert record is not None
+    assert record.run_at is not None
+    assert (record.state, record.run_at - record.created_at) == (
+        "delayed",
+        pytest.approx(100, 0.01),
+    )
 
 
 async def test_an_id_is_added_once_in_a_transaction_too(
@@ -799,6 +830,44 @@ async def test_a_settlement_brings_the_next_job(broker: PostgresBroker) -> None:
     assert told[1] == ()
     assert isinstance(told[2], Fenced)
     assert [one.job_id for one in await take(broker)] == ["4"]
+
+
+@pytest.mark.parametrize("call_name", ["settle", "renew"])
+async def test_jobs_are_locked_in_one_order(
+    broker: PostgresBroker,
+    connection: psycopg.AsyncConnection[Any],
+    postgres_schema: str,
+    call_name: str,
+) -> None:
+    """A batch that ends and one that is renewed never hold a job each that the other wants.
+
+    By name, by the end of its lease and in what is asked for, the second comes first.
+    """
+    await broker.enqueue([job("z first"), job("a second")])
+    first, second = await take(broker)
+    await broker.renew([first], 60.0)
+    lock = f"SELECT FROM {schema_of(postgres_schema)[1]}.jobs WHERE id = %s FOR UPDATE NOWAIT"
+    await connection.execute(lock, ("z first",))
+
+    async def settle() -> None:
+        given = [(second, ticket(second)), (first, ticket(first))]
+        await asyncio.gather(*(broker.settle(one, DONE, its) for one, its in given))
+
+    async def renew() -> None:
+        assert await broker.renew([second, first], 30.0) == ["kept", "kept"]
+
+    under_way = asyncio.ensure_future(settle() if call_name == "settle" else renew())
+    await until(lambda: _waits_for_a_lock(postgres_schema))
+    call(postgres_schema.partition("?")[0], lock.replace("%s", "'a second'"))
+    await connection.rollback()
+
+    await under_way
+
+
+def _waits_for_a_lock(url: str) -> bool:
+    server, schema = schema_of(url)
+    asked = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+    return bool(call(server, asked, f"%{schema}%"))
 
 
 async def test_a_completed_job_leaves_one_row(broker: PostgresBroker, postgres_schema: str) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aio_pika
@@ -15,7 +17,8 @@ from cnstra.adapters.rabbitmq.names import TIERS, Names
 from cnstra.adapters.rabbitmq.transport import RabbitTransport
 from cnstra.errors import BrokerRefused, BrokerUnavailable, InvalidOption, QueueMismatch
 from cnstra.jobs.transport import Outgoing
-from tests.integration.test_transports import bodies, send, take, take_all, take_one
+from tests import bare_amqp
+from tests.integration.test_transports import bodies, dead, send, take, take_all, take_one
 from tests.proxy import Proxy
 from tests.rabbitmq_server import NAMES_LAG, RabbitServer
 from tests.redis_server import free_port
@@ -45,7 +48,8 @@ listeners.ssl.1 = 127.0.0.1:{(tls := free_port())}
 ssl_options.certfile = {folder}/cert.pem
 ssl_options.keyfile = {folder}/key.pem
 """,
-        terms=f"{{consumer_timeout, {CONSUMER_TIMEOUT * 1000:g}}}, {{channel_tick_interval, 200}}",
+        terms=f"{{consumer_timeout, {CONSUMER_TIMEOUT * 1000:g}}}, {{channel_tick_interval, 200}}, "
+        "{dead_letter_worker_publisher_confirm_timeout, 500}",
         users={"odd": ODD_PASSWORD, "reader": "reader"},
         vhosts=(ODD_VHOST,),
         permissions=(
@@ -214,6 +218,89 @@ def test_a_name_leaves_room_for_those_of_its_companions() -> None:
     assert all(len(each.encode()) <= 255 for each in longest.arguments)
 
 
+async def test_what_is_due_while_its_queue_is_gone_is_not_dropped(
+    server: RabbitServer, make: Maker, name: str
+) -> None:
+    """The wait queue keeps what it cannot hand on, and tries again."""
+    transport = await make()
+    await send(transport, b"1", delay=0.5)
+    async with await aio_pika.connect(server.url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(name)
+    await asyncio.sleep(1.0)
+
+    again = await make()
+
+    assert (await take_one(again)).body == b"1"
+
+
+async def test_a_queue_that_is_full_by_a_policy_says_so(
+    server: RabbitServer, make: Maker, name: str
+) -> None:
+    transport = await make()
+    policy = ("set_policy", name, f"^{name}$", '{"max-length": 1}', "--apply-to", "queues")
+    await asyncio.to_thread(server.control, *policy)
+
+    with pytest.raises(BrokerUnavailable):
+        await send(transport, *(b"%d" % number for number in range(20)))  # it lets a few more in
+
+
+# --- messages, as others see and send them
+
+
+async def test_a_message_tells_a_bystander_what_it_is(
+    server: RabbitServer, make: Maker, name: str
+) -> None:
+    """Persistent, should it be moved to a queue that takes that from the message."""
+    transport = await make()
+    await send(transport, b"{}")
+
+    async with await aio_pika.connect(server.url) as connection:
+        channel = await connection.channel()
+        found = await (await channel.get_queue(name)).get()
+
+    assert (found.message_id, found.content_type) == ("{}", "application/json")
+    assert found.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    assert found.timestamp is not None
+
+
+async def test_a_message_that_is_given_an_id_keeps_its_age(
+    server: RabbitServer, make: Maker, name: str
+) -> None:
+    transport = await make()
+    bare_amqp.publish(server.port, name, b"old", datetime.fromtimestamp(1_000_000, UTC))
+
+    (named,) = await take_all(transport, 1)
+    assert named.sent_at == 1_000_000
+
+
+async def test_a_message_that_cannot_be_given_an_id_goes_back(
+    rabbitmq_url: str, make: Maker, name: str
+) -> None:
+    """At once: this node has no short `consumer_timeout` that would see to it."""
+    place = urlsplit(rabbitmq_url)
+    vhost = place.path[1:]
+    async with Proxy(place.port or 0) as proxy:
+        transport = await make(f"amqp://guest:guest@127.0.0.1:{proxy.port}/{vhost}")
+        proxy.refuse = b"nameless"
+        bare_amqp.publish(place.port or 0, name, b"nameless", vhost=vhost)
+        with pytest.raises(BrokerUnavailable):
+            await take(transport)
+
+        assert bodies(await take_all(await make(rabbitmq_url), 1)) == [b"nameless"]
+
+
+async def test_two_may_look_through_the_dead_letters_at_once(make: Maker) -> None:
+    transport = await make()
+    await send(transport, b"1", b"2")
+    for message in await take_all(transport, 2):
+        await transport.bury(message, message.body)
+
+    seen = await asyncio.gather(dead(transport), dead(transport))
+
+    assert [sorted(each) for each in seen] == [[b"1", b"2"], [b"1", b"2"]]
+
+
 # --- what it does in time
 
 
@@ -232,6 +319,35 @@ async def test_a_message_held_too_long_is_taken_back_alone(make: Maker) -> None:
     await transport.done(slow)
     await transport.done(quick)
     assert list(await other.keep([again], 30)) == [True]
+
+
+async def test_a_message_is_ours_only_if_the_server_says_so(
+    server: RabbitServer, make: Maker
+) -> None:
+    """Given a worker that has not heard that its message was taken back, it asks."""
+    async with Proxy(server.port) as proxy:
+        transport = await make(f"amqp://guest:guest@127.0.0.1:{proxy.port}")
+        await send(transport, b"1")
+        message = await take_one(transport)
+        proxy.lag = 0.5
+        await asyncio.to_thread(server.cut)
+
+        assert list(await transport.keep([message], 30)) == [False]
+
+
+async def test_who_is_done_twice_does_not_acknowledge_the_next(make: Maker) -> None:
+    """The second message lies in the slot that held the first."""
+    transport = await make()
+    await send(transport, b"1")
+    first = await take_one(transport)
+    await transport.done(first)
+    await send(transport, b"2")
+    await take_one(transport)
+
+    await transport.done(first)
+
+    await transport.close()
+    assert (await take_one(await make())).body == b"2"
 
 
 async def test_what_nobody_takes_goes_back(make: Maker) -> None:

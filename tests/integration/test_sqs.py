@@ -1,6 +1,7 @@
 """SQS: standard and FIFO queues, on moto's server."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from cnstra import CNS, Queue, Signal, Worker, collateral, neuron
 from cnstra.adapters import sqs
 from cnstra.adapters.sqs import batches, receiver
 from cnstra.adapters.sqs.client import Client
+from cnstra.adapters.sqs.letters import entry_of
 from cnstra.adapters.sqs.location import LONGEST_LEASE, location_of
 from cnstra.adapters.sqs.names import names_of
 from cnstra.adapters.sqs.transport import SQSTransport
@@ -200,6 +202,19 @@ async def test_a_lease_that_runs_out_gives_the_message_to_others(transport: Any)
     assert (sizes["active"], sizes["dead"]) == (1, 0)
 
 
+async def test_a_lease_counts_from_before_its_answer(opened: Opener, sqs_server: SQSServer) -> None:
+    """Or one whose answer is slow would seem ours when another may have it."""
+    async with Proxy(sqs_server.port) as proxy:
+        transport = await opened(port=proxy.port)
+        await transport.send([letter(1)])
+        proxy.lag = 1.5
+
+        (taken,) = await take(transport, lease=1)
+
+        proxy.lag = 0
+        assert await transport.keep([taken], LEASE) == [False]
+
+
 async def test_a_lease_is_kept(transport: Any) -> None:
     await transport.send([letter(1)])
     (taken,) = await take(transport, lease=1)
@@ -215,7 +230,22 @@ async def test_a_message_that_was_let_go_is_no_longer_kept(transport: Any) -> No
     await transport.done(first)
     await transport.put_back(second, 60)
 
-    assert await transport.keep([first, second], LEASE) == [False, False]
+    for lease in (1, 2 * LEASE):
+        assert await transport.keep([first, second], lease) == [False, False]
+
+
+async def test_a_lapsed_message_is_not_asked_for(opened: Opener, sqs_server: SQSServer) -> None:
+    """SQS may take an old receipt for a good one, and another holds the message by now."""
+    async with Proxy(sqs_server.port) as proxy:
+        transport = await opened(port=proxy.port)
+        await transport.send([letter(1)])
+        (taken,) = await take(transport, lease=1)
+        await asyncio.sleep(1.1)
+        proxy.refuse = b"ChangeMessageVisibility"
+
+        assert await transport.keep([taken], LEASE) == [False]
+
+        assert proxy.cuts == 0
 
 
 async def test_a_message_is_not_held_longer_than_the_longest_lease(opened: Opener) -> None:
@@ -246,19 +276,20 @@ async def test_who_closes_and_comes_back_finds_all(opened: Opener, transport: An
 
 
 async def test_who_is_cancelled_takes_nothing(opened: Opener, sqs_server: SQSServer) -> None:
+    """What SQS has leased him already, and is about to tell him, is given back."""
     other = await opened()
     async with Proxy(sqs_server.port) as proxy:
         transport = await opened(port=proxy.port)
         await transport.send([letter(1)])
-        proxy.delay = 0.3
+        proxy.lag = 0.5
         taking = asyncio.ensure_future(take(transport))
-        while not (await other.sizes())["active"] and not taking.done():
-            taking.cancel()
-            await asyncio.sleep(0.05)
+        while not (await other.sizes())["active"]:
+            await asyncio.sleep(0.02)
+
+        taking.cancel()
+
         with pytest.raises(asyncio.CancelledError):
             await taking
-        proxy.delay = 0
-
         assert ids(await take(other)) == ["id-1"]
 
 
@@ -300,7 +331,10 @@ async def test_a_poll_for_another_lease_is_not_used(transport: Any) -> None:
 
     (taken,) = await take(transport, lease=60)
 
-    assert await transport.keep([taken], LEASE) == [True]
+    await asyncio.sleep(1.2)
+    assert await take(transport, wait=0) == ()
+    await transport.done(taken)
+    assert set((await transport.sizes()).values()) == {0}
 
 
 async def test_more_than_asked_for_by_now_is_given_back(opened: Opener) -> None:
@@ -654,6 +688,20 @@ async def test_a_queue_that_is_deleted_is_told_of(aws: Any, opened: Opener, name
 
 
 # --- bodies
+
+
+@pytest.mark.parametrize("text", ["two words", "\N{SNOWMAN}", "x" * 129])
+def test_a_text_that_sqs_refuses_as_an_id_is_replaced(text: str) -> None:
+    """moto takes any; SQS takes 128 of these characters."""
+    entry, same, other = (
+        entry_of(Outgoing(b"{}", one, ordering_key=one), is_fifo=True, max_size=10_000)
+        for one in (text, text, text[::-1] + "!")
+    )
+
+    for id in (entry["MessageGroupId"], entry["MessageDeduplicationId"]):
+        assert re.fullmatch(r"[A-Za-z0-9!-/:-@\[-`{-~]{1,128}", id)
+        assert id in same.values()
+        assert id not in other.values()
 
 
 async def test_every_character_comes_through(transport: Any) -> None:

@@ -15,6 +15,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cnstra import CNS, Context, Queue, Worker, collateral, neuron
+from cnstra.jobs.attempt import Settled
+from cnstra.jobs.observing import Onlooker, Work
+from cnstra.jobs.settlement import Delivery
 from cnstra.telemetry.logs import JsonFormatter, LogFields
 from cnstra.telemetry.otel import Telemetry
 from tests.durables import Story, drain, entry
@@ -234,3 +237,29 @@ async def test_each_line_says_which_run_attempt_and_neuron(
     (span,) = seen.named("till")
     assert line["span_id"] == f"{id_of(span):016x}"
     assert "neuron" not in json.loads(JsonFormatter().format(logging.makeLogRecord({"msg": "x"})))
+
+
+class Clumsy(Onlooker):
+    """An observer that breaks, before or after the work."""
+
+    def __init__(self, *, early: bool) -> None:
+        self._early = early
+
+    async def attempt(self, queue: Queue, delivery: Delivery, work: Work) -> Settled:
+        if not self._early:
+            await work()
+        raise RuntimeError("an observer's own bug")
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_an_observer_that_raises_changes_nothing_for_the_job(
+    early: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    story = Story()
+    async with Queue("q", f"memory://clumsy {early}") as queue:
+        job = await queue.enqueue(entry.create_signal(7))
+        await drain(queue, story.chain(), observers=[Clumsy(early=early)])
+        assert await job.state() == "completed"
+
+    assert [name for name, _ in story.log] == ["first", "second", "third"]
+    assert "the job itself goes on" in caplog.text

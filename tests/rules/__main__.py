@@ -4,7 +4,6 @@ import argparse
 import importlib
 import os
 import pkgutil
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,10 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tests.rules
-from tests.rules.mutation import Mutation
+from tests.rules.mutation import ROOT, Mutation, copied
 
-ROOT = Path(__file__).parents[2]
-COPIED = ("src", "tests", "examples", "pyproject.toml")
 PATIENCE = 120
 PASSED, FAILED = 0, 1
 NO_MODULE = ("__main__", "mutation")
@@ -58,7 +55,7 @@ def _broken_lines(mutations: Sequence[Mutation]) -> Iterator[str]:
 
 def _red_without_mutation(mutations: Sequence[Mutation]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        code, report = _run_tests(_copy(Path(folder)), sorted({one.test for one in mutations}))
+        code, report = _run_tests(copied(Path(folder)), sorted({one.test for one in mutations}))
     if code != PASSED:
         yield f"Not all of these tests pass as things are:\n{report}"
 
@@ -73,7 +70,7 @@ def _survivors(mutations: Sequence[Mutation], jobs: int) -> Iterator[str]:
 
 def _try(mutation: Mutation) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder:
-        root = _copy(Path(folder))
+        root = copied(Path(folder))
         mutation.apply(root)
         try:
             code, report = _run_tests(root, [mutation.test])
@@ -82,19 +79,9 @@ def _try(mutation: Mutation) -> tuple[str, str]:
     return {PASSED: "SURVIVED", FAILED: "red"}.get(code, "BROKEN"), report
 
 
-def _copy(folder: Path) -> Path:
-    for name in COPIED:
-        source, ignored = ROOT / name, shutil.ignore_patterns("__pycache__")
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=ignored)
-        elif source.exists():
-            shutil.copy(source, folder / name)
-    return folder
-
-
 def _run_tests(root: Path, tests: Sequence[str]) -> tuple[int, str]:
     """Run tests of the tree below `root` against the source there. Returns pytest's exit code."""
-    options = ["-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout", "30"]
+    options = ["-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout", "60"]
     names = [f"tests/{test}" for test in tests]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *names],

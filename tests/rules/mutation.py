@@ -1,7 +1,22 @@
 """A line that keeps a rule, and how to take it out."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("src", "tests", "examples", "pyproject.toml")
+
+
+def copied(folder: Path) -> Path:
+    """A copy of the tree in `folder`, to be harmed."""
+    for name in COPIED:
+        source, ignored = ROOT / name, shutil.ignore_patterns("__pycache__")
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignored)
+        elif source.exists():
+            shutil.copy(source, folder / name)
+    return folder
 
 
 @dataclass(frozen=True)

@@ -94,4 +94,39 @@ MUTATIONS = (
         "",
         "integration/test_brokers.py::test_a_cancelled_receiver_keeps_no_job",
     ),
+    Mutation(
+        "PG",
+        "a delay counts by the server's clock",
+        "adapters/postgres/sql/enqueue.sql",
+        'coalesce(:"schema".the_time() + given.delay, given.run_at)',
+        "given.run_at",
+        OURS + "test_a_delay_counts_by_the_servers_clock",
+    ),
+    Mutation(
+        "PG",
+        "a delay counts by the server's clock, in a transaction of the caller's too",
+        "adapters/postgres/sql/enqueue_within.sql",
+        'coalesce(:"schema".the_time() + given.delay, given.run_at)',
+        "given.run_at",
+        OURS + "test_a_delay_counts_by_the_servers_clock",
+    ),
+    Mutation(
+        "PG",
+        "jobs that end are locked in the order of those that are renewed",
+        SQL + "settling.sql",
+        "IF cardinality(ids) > 1 THEN",
+        "IF false THEN",
+        OURS + "test_jobs_are_locked_in_one_order",
+    ),
+    Mutation(
+        "PG",
+        "jobs that are renewed are locked in the order of those that end",
+        SQL + "claiming.sql",
+        """        ORDER BY one.seq
+        FOR UPDATE OF one
+    ), renewed AS (""",
+        """        FOR UPDATE OF one
+    ), renewed AS (""",
+        OURS + "test_jobs_are_locked_in_one_order",
+    ),
 )

@@ -150,4 +150,21 @@ MUTATIONS = (
         "            pass",
         OIMDB + "test_where_an_index_cannot_file_an_object_nothing_is_written",
     ),
+    # --- objects that are changed in place
+    Mutation(
+        "OIM",
+        "an object whose key was changed is not stored twice",
+        "oimdb/collection.py",
+        "(stored := keys.get(id(value), key)) != key:",
+        "(stored := key) != key:",
+        MODEL,
+    ),
+    Mutation(
+        "OIM",
+        "one that was replaced may come under another key",
+        "oimdb/collection.py",
+        "            keys.pop(id(before), None)",
+        "            pass",
+        OIMDB + "test_one_that_was_replaced_may_come_again_under_another_key",
+    ),
 )

@@ -1,5 +1,6 @@
 """RabbitMQ on its standard port; each transport connects through a proxy of its own."""
 
+import asyncio
 import os
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +10,7 @@ import aio_pika
 from cnstra.adapters.rabbitmq.location import location_of
 from cnstra.adapters.rabbitmq.names import Names
 from cnstra.adapters.rabbitmq.transport import RabbitTransport
+from tests import bare_amqp
 from tests.proxy import Proxy
 
 PORT = int(os.environ.get("RABBITMQ_PORT", "5672"))
@@ -53,10 +55,7 @@ class RabbitRig:
         await self.made[transport].__aexit__()
 
     async def send_foreign(self, body: bytes) -> None:
-        connection = await aio_pika.connect(URL)
-        async with connection:
-            channel = await connection.channel()
-            await channel.default_exchange.publish(aio_pika.Message(body), self.queue)
+        await asyncio.to_thread(bare_amqp.publish, PORT, self.queue, body)
 
 
 async def delete_queues(queue: str, url: str = URL) -> None:

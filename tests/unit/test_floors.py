@@ -22,6 +22,7 @@ FLOORS: Mapping[str, set[str]] = {
     "durable": FOUNDATION | {"engine"},
     "oimdb": FOUNDATION | {"engine"},
     "jobs": FOUNDATION | {"engine", "durable"},
+    "effects": FOUNDATION | {"engine", "durable", "jobs"},
     "adapters": FOUNDATION | {"engine", "durable", "jobs"},
 }
 FRONT_DOOR = FOUNDATION | {"engine", "durable", "jobs"}
@@ -126,6 +127,8 @@ def floor_of(module: str) -> str:
 
 def folder_of(module: str) -> str:
     """The folder of one technology: `adapters.sqlite`, or else the floor."""
+    if module == "cnstra_pytest":
+        return "testing"  # whose plugin it is
     parts = module.split(".")[1:]
     return ".".join(parts[:2] if parts[:1] == ["adapters"] else parts[:1])
 
@@ -256,6 +259,12 @@ BREACHES: tuple[tuple[str, str, Rule, str], ...] = (
         "from cnstra.jobs.queue import Queue",
         imports_only_downwards,
         "cnstra.oimdb.database:1 imports cnstra.jobs.queue",
+    ),
+    (
+        "jobs/worker.py",
+        "from cnstra.effects.ledger import Ledger",
+        imports_only_downwards,
+        "cnstra.jobs.worker:1 imports cnstra.effects.ledger",
     ),
     (
         "jobs/worker.py",

@@ -25,6 +25,7 @@ from cnstra.errors import (
     UnknownObject,
 )
 from cnstra.oimdb import OIMDB, Change, Collection
+from cnstra.oimdb.fields import is_frozen
 from tests.graphs import entry
 from tests.manual_clock import settled
 
@@ -203,6 +204,63 @@ def test_a_key_that_was_changed_is_an_error_that_names_both(db: OIMDB) -> None:
 
     assert boxes.remove(1) is box
     assert boxes.add(box) is boxes[2]
+
+
+def test_an_object_whose_key_was_changed_is_not_stored_twice(db: OIMDB) -> None:
+    @dataclass
+    class Box:
+        id: int
+        size: int = 0
+
+    boxes = db.collection("boxes", Box, key="id")
+    box, other = boxes.upsert_many([Box(1), Box(2)])
+
+    for new in (2, 3):
+        box.id = new
+        writes: list[Callable[[], object]] = [
+            lambda: boxes.upsert(box),
+            lambda: boxes.upsert_many([Box(4), box]),
+            lambda: boxes.update(2, lambda _: box),
+        ]
+        for write in writes[: 3 if new == 2 else 2]:
+            with pytest.raises(MutatedKey, match=rf"under the key 1 .* key is {new}"):
+                write()
+    with pytest.raises(MutatedKey):
+        boxes.add(box)
+    assert boxes.values() == [box, other]
+
+    assert boxes.remove(1) is box
+    assert boxes.add(box) is boxes[3]
+    box.size = 7
+    assert boxes.upsert(box) is box
+
+
+def test_one_that_was_replaced_may_come_again_under_another_key(db: OIMDB) -> None:
+    @dataclass
+    class Box:
+        id: int
+
+    boxes = db.collection("boxes", Box, key="id")
+    box = boxes.upsert(Box(1))
+    boxes.upsert(Box(1))
+    box.id = 2
+
+    assert boxes.upsert(box) is boxes[2]
+
+
+def test_of_frozen_objects_no_identity_is_kept(db: OIMDB) -> None:
+    class Kept(NamedTuple):
+        id: int
+
+    class Sealed(msgspec.Struct, frozen=True):
+        id: int
+
+    class Open(msgspec.Struct):
+        id: int
+
+    kinds = [User, Kept, Sealed, Open, Any, dict[str, int]]
+
+    assert [is_frozen(kind) for kind in kinds] == [True, True, True, False, False, False]
 
 
 def test_names_are_texts_and_unique(db: OIMDB, users: Collection[int, User]) -> None:

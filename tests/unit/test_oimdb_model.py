@@ -2,16 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from cnstra.errors import MutatedKey
 from cnstra.oimdb import OIMDB, Change
 
 
-class Item(NamedTuple):
+@dataclass
+class Item:
     id: int
     city: str
     tags: list[str]
@@ -87,12 +91,25 @@ class BesideAModel(RuleBasedStateMachine):
     @rule(many=st.lists(items, max_size=4), by=activations)
     def upsert_many(self, many: list[Item], by: int | None) -> None:
         def joined(old: Item, new: Item) -> Item:
-            return new._replace(tags=[*old.tags, *new.tags][-3:])
+            return replace(new, tags=[*old.tags, *new.tags][-3:])
 
         self.items.upsert_many(many, how=joined, undo=self.undo_of(by))
         for item in many:
             cell = self.cells[item.id]
             cell.writes.append((item if cell.value is None else joined(cell.value, item), by))
+
+    @rule(key=ids, to=ids, other=items)
+    def change_a_key_in_place(self, key: int, to: int, other: Item) -> None:
+        """It is refused, whatever is stored under the new key, and nothing has happened."""
+        if key not in self.items or key == to:
+            return
+        item = self.items[key]
+        item.id = to
+        with pytest.raises(MutatedKey):
+            self.items.upsert(item)
+        with pytest.raises(MutatedKey):
+            self.items.upsert_many([other, item])
+        item.id = key
 
     @rule(key=ids, by=activations)
     def discard(self, key: int, by: int | None) -> None:

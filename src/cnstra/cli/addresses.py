@@ -2,14 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import typer
 
 from cnstra.cli.targets import load, neighbours
-from cnstra.cli.usage import ArgumentsWanted, QueueInMemory, QueueNotNamed
+from cnstra.cli.usage import ArgumentsWanted, NothingThere, QueueInMemory, QueueNotNamed
+from cnstra.durable.adapters import adapter_for
 from cnstra.engine.cns import CNS
 from cnstra.jobs.blocking import blocking
+from cnstra.jobs.broker import LocalAdapter
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.worker import Worker
 
@@ -75,6 +77,17 @@ class Address:
         if queue.url.startswith("memory:"):
             raise QueueInMemory(queue=queue.name, url=queue.url)
         return Address(queue, target, given)
+
+    def look(self, work: Callable[[Queue], Awaitable[T]]) -> T:
+        """As `ask`, for a command that makes nothing. Raises `NothingThere` for a URL that was
+        typed; one that stands in code is right, though nobody may have come yet.
+        """
+        adapter = adapter_for(self.queue.url)
+        if self.target is None and hasattr(adapter, "missing"):
+            path = cast(LocalAdapter, adapter).missing(self.queue.url)
+            if path is not None:
+                raise NothingThere(path=path, url=self.queue.url)
+        return self.ask(work)
 
     def ask(self, work: Callable[[Queue], Awaitable[T]]) -> T:
         """What `work` makes of the open queue."""

@@ -20,7 +20,7 @@ from cnstra.cli import (
     worker,
 )
 from cnstra.cli.demo import command as demo
-from cnstra.cli.output import one_line
+from cnstra.cli.output import one_line, plain
 from cnstra.cli.usage import WRONGLY_ASKED, WrongArguments
 from cnstra.errors import CnstraError
 
@@ -86,7 +86,7 @@ def run() -> int:
 
 def fail(error: CnstraError) -> NoReturn:
     """Say what is wrong, and end."""
-    print(f"cnstra: {one_line(error)}", file=sys.stderr)
+    print(f"cnstra: {plain(one_line(error)).plain}", file=sys.stderr)
     sys.exit(2 if isinstance(error, WRONGLY_ASKED) else 1)
 
 

@@ -29,7 +29,7 @@ def list_dead(
     async def look(queue: Queue) -> None:
         show_list(await queue.jobs("dead", limit=limit), as_json)
 
-    Address.of(words, url, name).ask(look)
+    Address.of(words, url, name).look(look)
 
 
 @app.command()
@@ -43,7 +43,7 @@ def show(
         await _require_dead(queue, address.rest[0], "shown here")
         await show_one(queue, address.rest[0], as_json)
 
-    address.ask(look)
+    address.look(look)
 
 
 @app.command()
@@ -60,7 +60,7 @@ def redrive(
     address = Address.of(words, url, name, f"{JOB}, or --all", range(2))
     if len(address.rest) + everything != 1:
         raise OneOrAll
-    redriven = address.ask(
+    redriven = address.look(
         _redrive_all if everything else lambda queue: _redrive_one(queue, address.rest[0])
     )
     if as_json:

@@ -58,6 +58,10 @@ def enqueue(
     delay: Annotated[float | None, typer.Option(help="Seconds until it is due.")] = None,
     priority: Annotated[int, typer.Option(help="Larger runs first.")] = 0,
     job_id: Annotated[str | None, typer.Option(help="An id that the queue takes once.")] = None,
+    one_at_a_time: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Join the job of this kind that is not over yet."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a job, or one for each line of standard input. Prints its id, or how many were added."""
@@ -72,14 +76,15 @@ def enqueue(
         "priority": priority,
     }
     if payload == "-":
-        if job_id is not None:
-            raise IdForMany
+        if job_id is not None or one_at_a_time is not None:
+            raise IdForMany(option="--job-id" if job_id is not None else "--one-at-a-time")
         added = address.ask(lambda queue: _enqueue_lines(queue, checked, options))
         whole: Any = {"enqueued": len(added), "jobs": [_as_json(job) for job in added]}
         print(len(added)) if not as_json else write_json(whole)
         return
     signal = checked.argument(payload)
-    job = address.ask(lambda queue: queue.enqueue(signal, job_id=job_id, **options))
+    options |= {"job_id": job_id, "one_at_a_time": one_at_a_time}
+    job = address.ask(lambda queue: queue.enqueue(signal, **options))
     if not job.new:
         print(f"cnstra: the queue has a job {job.id!r} already; it is unchanged", file=sys.stderr)
     print(job.id) if not as_json else write_json(_as_json(job))

@@ -47,7 +47,7 @@ def list_jobs(
             paused = ", and the queue is paused" if await queue.paused() else ""
             console(stderr=True).print(", ".join(counts) + paused)
 
-    Address.of(words, url, name).ask(look)
+    Address.of(words, url, name).look(look)
 
 
 @app.command()
@@ -56,7 +56,7 @@ def show(
 ) -> None:
     """Show a job, and what it owes, its context values and its results so far."""
     address = Address.of(words, url, name, JOB, ONE)
-    address.ask(lambda queue: show_one(queue, address.rest[0], as_json))
+    address.look(lambda queue: show_one(queue, address.rest[0], as_json))
 
 
 @app.command()
@@ -83,7 +83,7 @@ def follow(
         async for event in queue.events():
             _print_event(event, as_json)
 
-    Address.of(words, url, name).ask(watch)
+    Address.of(words, url, name).look(watch)
 
 
 @app.command()
@@ -101,7 +101,7 @@ def cancel(words: WordsAndId = None, url: Url = None, name: Name = None) -> None
                 done="cancelled",
             )
 
-    address.ask(end)
+    address.look(end)
 
 
 @app.command()
@@ -159,7 +159,7 @@ def remove(words: WordsAndId = None, url: Url = None, name: Name = None) -> None
                 done="removed: cancel it first",
             )
 
-    address.ask(drop)
+    address.look(drop)
 
 
 async def found(queue: Queue, job_id: str) -> JobRecord:

@@ -14,6 +14,7 @@ WIDE = 10_000
 """The width of what is no terminal: nothing is cut off for the next program."""
 
 LONGEST_CELL = 120
+LONGEST_ERROR = 8_000
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -53,15 +54,22 @@ def plain(value: object, style: str = "") -> Text:
 
 def brief(value: object) -> str:
     """A JSON value on one line, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
+    return cut(json.dumps(value, ensure_ascii=False))
+
+
+def cut(text: str, longest: int = LONGEST_CELL) -> str:
+    """The text, or its beginning where it is long."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def when(seconds: float | None) -> str | None:
-    """A time as ISO 8601, in this machine's time zone."""
+    """A time as ISO 8601, in this machine's time zone; a number of seconds beyond all calendars."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError, TypeError):
+        return f"{seconds} s"
 
 
 def one_line(error: Any) -> str:

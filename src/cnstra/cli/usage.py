@@ -53,8 +53,13 @@ class InvalidJSON(UsageError):
     """The payload {payload} is not JSON ({reason}): a text needs its quotes, as in '"text"'."""
 
 
+class NothingThere(UsageError):
+    """There is no file {path}, so no job was ever put there: is the URL {url} right, and the
+    folder?"""
+
+
 class IdForMany(UsageError):
-    """--job-id names one job, and standard input may hold many: leave it out."""
+    """{option} is for one job, and standard input may hold many: leave it out."""
 
 
 class OneOrAll(UsageError):

@@ -7,7 +7,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cnstra.cli.output import brief, console, one_line, plain, table, when, write_json
+from cnstra.cli.output import (
+    LONGEST_ERROR,
+    brief,
+    console,
+    cut,
+    one_line,
+    plain,
+    table,
+    when,
+    write_json,
+)
 from cnstra.durable.progress import Progress
 from cnstra.engine.payloads import decode_json
 from cnstra.engine.tasks import NEVER_STARTED
@@ -86,7 +96,8 @@ def show_job(record: JobRecord, progress: Progress | None, as_json: bool) -> Non
     screen.print(_facts(record, job))
     if job["error"]:
         _heading(screen, "Error")
-        screen.print(plain(job["error"].get("stack") or _error(job["error"])), soft_wrap=True)
+        text = job["error"].get("stack") or _error(job["error"])
+        screen.print(plain(cut(str(text), LONGEST_ERROR)), soft_wrap=True)
     if saved is not None:
         _show_progress(screen, saved)
 
@@ -96,7 +107,7 @@ def _facts(record: JobRecord, job: dict[str, Any]) -> Table:
     facts = [
         ("Job", record.id),
         ("State", plain(record.state, STATE_STYLES.get(record.state, ""))),
-        ("Signal", _brief_signal(signal) if signal else job["data"]),
+        ("Signal", _brief_signal(signal) if signal else cut(job["data"])),
         ("Attempts", f"{record.attempts_made} of {record.max_attempts} have failed"),
         ("Priority", record.priority or None),
         ("Created", job["createdAt"]),
@@ -155,11 +166,11 @@ def _briefs(items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, str]]:
 
 
 def _error(error: Any) -> str:
-    return one_line(f"{error.get('name', 'Error')}: {error.get('message', '')}")
+    return cut(one_line(f"{error.get('name', 'Error')}: {error.get('message', '')}"), LONGEST_ERROR)
 
 
 def _brief_signal(signal: dict[str, Any]) -> str:
-    return f"{signal['collateralName']} {brief(signal.get('payload'))}"
+    return f"{cut(signal['collateralName'])} {brief(signal.get('payload'))}"
 
 
 def _signal(record: JobRecord) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 from urllib.parse import urlsplit
 
-from cnstra.errors import MissingExtra, UnknownScheme
+from cnstra.errors import InvalidOption, MissingExtra, UnknownScheme
 
 GROUP = "cnstra.adapters"
 
@@ -13,9 +13,13 @@ GROUP = "cnstra.adapters"
 def adapter_for(url: str) -> Any:
     """The module that an entry point of the group `cnstra.adapters` names for the URL's scheme.
 
-    Raises `UnknownScheme`, or `MissingExtra` where the adapter's own packages are not installed.
+    Raises `InvalidOption` for what is no URL, `UnknownScheme`, or `MissingExtra` where the
+    adapter's own packages are not installed.
     """
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise InvalidOption(option="url", value=url, remedy=f"{error}") from error
     found = _installed().get(scheme)
     if found is None:
         raise UnknownScheme(url=url, known=", ".join(sorted(_installed())) or "none")

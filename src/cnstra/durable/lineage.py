@@ -103,8 +103,12 @@ def path_text(path: Path) -> str:
 
 
 def path_from_text(text: str) -> Path:
-    """The inverse of `path_text`. Raises `ValueError`."""
+    """The inverse of `path_text`. Raises `ValueError`, also of one that is longer than any of ours:
+    to put such paths in order takes the square of their length.
+    """
     turns: list[tuple[int, int]] = []
+    if text.count(".") >= MAX_TURNS:
+        raise ValueError("too many turns")
     for turn in text.split(".") if text else ():
         branch, _, times = turn.partition("*")
         turns.append((int(branch), int(times or 1)))

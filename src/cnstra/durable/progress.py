@@ -34,7 +34,7 @@ from cnstra.durable.lineage import (
 )
 from cnstra.durable.store import Patch
 from cnstra.engine.network import Network
-from cnstra.engine.payloads import decode_json, encode_json
+from cnstra.engine.payloads import NOT_JSON, decode_json, encode_json
 from cnstra.engine.tasks import NEVER_STARTED
 from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import ProgressTooNew, ProgressUnreadable
@@ -320,7 +320,7 @@ class Progress:
             return entry
         try:
             return decode(entry)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except NOT_JSON as error:
             raise ProgressUnreadable(run=self.run, reason=f"entry {key!r}: {error}") from error
 
     def _path(self, text: str) -> Path:

@@ -3,17 +3,19 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar, cast, overload
 
 from cnstra.engine.abort import AbortSignal, ObservedSignal
+from cnstra.engine.effects import LEDGER, EffectLedger, Happened, Unknown
 from cnstra.engine.payloads import PayloadCodec
-from cnstra.engine.resources import Resources
+from cnstra.engine.resources import Resource, Resources
 from cnstra.engine.signals import Signal
 from cnstra.errors import CnstraError
 
 C = TypeVar("C")
 D = TypeVar("D")
+T = TypeVar("T")
 
 logger = logging.getLogger("cnstra.engine")
 
@@ -268,6 +270,8 @@ class Stimulator(Protocol):
 class RunOfContext(Protocol):
     """The part of a run that its contexts, and the inner runs of those, use."""
 
+    outer: "Context[Any] | None"
+
     @property
     def id(self) -> str: ...
 
@@ -396,6 +400,58 @@ class Context(Generic[C]):
         if rare.key is None:
             rare.key = self.run.key_of(self.lineage) or uuid.uuid4().hex
         return rare.key
+
+    @overload
+    def once(
+        self,
+        name: str,
+        fn: Callable[[str], Coroutine[Any, Any, T]],
+        *,
+        reconcile: Callable[[str], Awaitable[Happened[T] | None]] | None = None,
+        unknown: Unknown = "repeat",
+        returns: Any = Any,
+        ledger: Resource[Any] = LEDGER,
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def once(
+        self,
+        name: str,
+        fn: Callable[[str], T],
+        *,
+        reconcile: Callable[[str], Happened[T] | None] | None = None,
+        unknown: Unknown = "repeat",
+        returns: Any = Any,
+        ledger: Resource[Any] = LEDGER,
+    ) -> T: ...
+    def once(
+        self,
+        name: str,
+        fn: Callable[[str], Any],
+        *,
+        reconcile: Callable[[str], Any] | None = None,
+        unknown: Unknown = "repeat",
+        returns: Any = Any,
+        ledger: Resource[Any] = LEDGER,
+    ) -> Any:
+        """Have an effect outside of any database of ours: `fn(key)`, written down before and after.
+
+        A later attempt finds it done, and gets its result without calling `fn`; or not done, and
+        calls it; or unknown, as the process died while it ran, or `fn` raised. For what is unknown
+        `reconcile(key)` looks outside: it answers `Happened(result)`, or `None` for "it did not".
+        Without one, `unknown` decides: "repeat" calls `fn` again, with the same key, by which the
+        far side can drop the repeat; "dead_letter" fails the job for good with `EffectUnknown`.
+
+        name: names the effect within this activation. returns: the type of the result, which
+        travels as JSON. ledger: the resource that keeps it, `cnstra.effects.LEDGER` unless said.
+
+        Where `fn` knows that nothing happened, it raises `NotDone`. In a plain run, which nothing
+        resumes, `fn` is just called. Raises `NotSerializable` for a result without a JSON form: the
+        effect is unknown then.
+
+        >>> receipt = await ctx.once("charge", lambda key: bank.charge(50, key))
+        """
+        kept: EffectLedger = self.resources[ledger]
+        return kept.once(self, name, fn, reconcile=reconcile, unknown=unknown, returns=returns)
 
     def add_undo(self, undo: Undo, /) -> None:
         """Have `undo()` called should this activation be interrupted, or fail.

@@ -53,7 +53,7 @@ class Receiver:
         self.is_async = dendrite.is_async or dendrite.in_thread
         self.in_thread = dendrite.in_thread
         self.max_duration = dendrite.max_duration
-        self.checkpoint = neuron.checkpoint
+        self.checkpoint = neuron.checkpoint or dendrite.checkpoint
         self.gate = gate
         self.plain = not (self.gate or self.in_thread or self.max_duration or self.checkpoint)
         self.plain_arity = self.arity if self.plain and not self.is_async else 0

@@ -54,7 +54,15 @@ class Binder(Protocol[P, A, C]):
 class Dendrite:
     """One handler of a neuron, bound to one incoming collateral."""
 
-    __slots__ = ("arity", "collateral", "handler", "in_thread", "is_async", "max_duration")
+    __slots__ = (
+        "arity",
+        "checkpoint",
+        "collateral",
+        "handler",
+        "in_thread",
+        "is_async",
+        "max_duration",
+    )
 
     def __init__(
         self,
@@ -69,6 +77,7 @@ class Dendrite:
         self.handler = handler
         self.arity = _arity_of(handler, neuron)
         self.is_async = _is_coroutine_function(handler)
+        self.checkpoint = bool(getattr(handler, "needs_checkpoint", False))
         self.in_thread = in_thread
         self.max_duration = max_duration
         if in_thread and self.is_async:

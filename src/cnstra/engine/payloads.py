@@ -14,6 +14,10 @@ _OF_JSON = {bool, int, float, str, bytes, dict, list, tuple, set, frozenset}
 """Types whose values are looked through: `True` is an `int` for Python, and no number for us."""
 
 
+NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises of what is not the JSON that it should be; too deep counts, too."""
+
+
 class PayloadCodec(Generic[T]):
     """How the values of one type travel: as whatever JSON `msgspec` makes of it.
 
@@ -140,7 +144,7 @@ def decode_json(data: bytes | str) -> Any:
     """JSON as builtins. Raises `ValueError` on anything that is not JSON."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ValueError(str(error)) from error
 
 

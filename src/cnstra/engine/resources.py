@@ -80,6 +80,10 @@ class Resources:
     def __contains__(self, resource: Resource[Any]) -> bool:
         return resource in self._values
 
+    def all(self) -> list[Any]:
+        """All that was given, each once."""
+        return list({id(one): one for one in self._values.values()}.values())
+
 
 class ResourceLife:
     """The resources of one CNS, and how often it is open: the first opens them, the last closes.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -67,7 +68,8 @@ class Capabilities:
 class NewJob:
     """A job to be enqueued.
 
-    `data` is its wire form; `run_at` is in seconds since the epoch, or `None`. `trace` is in the
+    `data` is its wire form; `run_at` is in seconds since the epoch, or `None`. delay: where that is
+    so many seconds from now: a broker with a clock of its own counts them by it. `trace` is in the
     data too, for brokers that write its `cnstra` part anew.
     """
 
@@ -77,6 +79,7 @@ class NewJob:
     max_attempts: int = 1
     backoff: Mapping[str, Any] | None = None
     run_at: float | None = None
+    delay: float | None = None
     priority: int = 0
     ordering_key: str | None = None
     trace: str | None = None
@@ -321,6 +324,14 @@ class Adapter(Protocol):
 
     def store(self, url: str, clock: Clock) -> ProgressStore:
         """The store at `url`. Raises `StoreError` where the adapter brings none."""
+        ...
+
+
+class LocalAdapter(Adapter, Protocol):
+    """An adapter whose data are a file, made by whoever opens it first."""
+
+    def missing(self, url: str) -> Path | None:
+        """The file that the URL names, if it is not there."""
         ...
 
 

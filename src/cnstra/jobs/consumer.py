@@ -68,6 +68,10 @@ class Consumer:
         self._stopping = False
         self._until_idle = False
 
+    def with_queue(self, queue: Queue) -> "Consumer":
+        """The same, for a worker of another queue."""
+        return Consumer(queue, self._concurrency, self._lease, self._rate_limit)
+
     # --- on the worker's thread
 
     def start(
@@ -77,13 +81,18 @@ class Consumer:
         accept: Callable[[Sequence[Attempt]], None],
         ended: Callable[[], None],
         *,
+        completed: Callable[[str], None] | None,
         until_idle: bool,
     ) -> None:
-        """Begin to lease jobs for `accept`; call `ended` when none is held any more."""
+        """Begin to lease jobs for `accept`; call `ended` when none is held any more.
+
+        completed: told the run of each job that is completed, once the broker knows.
+        """
         self._mailbox, self._make, self._accept, self._ended = mailbox, make, accept, ended
+        self._completed = completed
         self._until_idle = until_idle
         self._stopping = False
-        self._freed = asyncio.Event()
+        self._freed, self._leased = asyncio.Event(), asyncio.Event()
         self._queue.io.spawn(self._live)
 
     def stop(self) -> None:
@@ -142,6 +151,7 @@ class Consumer:
         expires = self._clock.monotonic() + self._lease
         attempts = [self._make(delivery, expires) for delivery in deliveries]
         self._held.update(dict.fromkeys(attempts))
+        self._leased.set()
         self._mailbox.post(lambda: self._accept(attempts))
         longest = self._broker.capabilities.longest_lease
         if longest is not None:
@@ -197,6 +207,9 @@ class Consumer:
         cancelled.
         """
         while True:
+            if not self._held:
+                self._leased.clear()
+                await self._leased.wait()
             await self._clock.sleep(self._lease / RENEWALS_PER_LEASE)
             held = list(self._held)
             if not held:
@@ -297,6 +310,8 @@ class Consumer:
 
     def _let_out(self, attempt: Attempt, settlement: Settlement) -> None:
         """The job is settled."""
+        if self._completed is not None and isinstance(settlement, Completed):
+            self._mailbox.post(partial(self._completed, attempt.delivery.run))
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
         if logger.isEnabledFor(level):
             what = what_happens_next(attempt, settlement)

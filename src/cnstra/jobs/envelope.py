@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import msgspec
 
-from cnstra.engine.payloads import PayloadCodec, decode_json, encode_json
+from cnstra.engine.payloads import NOT_JSON, PayloadCodec, decode_json, encode_json
 from cnstra.engine.signals import EncodedSignal, Signal, signal_from_wire
 from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import InvalidSignal, UndecodableJob
@@ -53,7 +53,7 @@ def entry_in(job_id: str, data: bytes) -> EncodedSignal:
         entry = _decode_job(data).signal
         if entry.collateral_name:
             return entry
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         pass  # the other shape, or none
     wire = signal_in(job_id, data)
     payload = msgspec.Raw(encode_json(wire.get("payload")))

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from cnstra.engine.payloads import encode_json
+from cnstra.engine.payloads import NOT_JSON, encode_json
 from cnstra.jobs.broker import NewJob
 
 
@@ -89,7 +89,7 @@ def read_message(body: bytes, queue: str, id: str, sent_at: float) -> Message:
     fields = _object(body)
     try:
         header = _header(fields["cnstra"]) if fields else None
-    except (KeyError, msgspec.DecodeError):
+    except (KeyError, *NOT_JSON):
         header = None
     if fields is None or header is None or not header.id or not header.run:
         job_id = id or sha256(body).hexdigest()
@@ -108,5 +108,5 @@ def _object(body: bytes) -> dict[str, msgspec.Raw] | None:
     """The members of a JSON object; `None` for anything else."""
     try:
         return _fields(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return None

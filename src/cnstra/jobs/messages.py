@@ -41,6 +41,10 @@ POLL = 0.2
 """Seconds after which those who wait for a change look again."""
 PAUSE_CHECK = 1.0
 """Seconds after which a worker looks again whether the queue is paused."""
+SENDING = 5.0
+"""Seconds that whoever enters a job has for sending it, before others do who ask for the same."""
+GLANCE = 0.05
+"""Seconds after which those who wait for that look again."""
 STORE_PAUSE = 1.0
 """Seconds that a message is put aside for while the store that knows its job is away."""
 
@@ -137,9 +141,20 @@ class MessageBroker:
             self._post.check(message)
             return message, True
         entry, is_new = await self._ledger.accept(message)
+        if not is_new:
+            entry = await self._once_sent(self._ledger, entry)
         if not is_new and (entry.sent or entry.over):
             return None, False
         return await self._turns.whole(entry, message if is_new else None), is_new
+
+    async def _once_sent(self, ledger: Ledger, entry: Entry) -> Entry:
+        """The record, once whoever entered the job has sent it, or has had the time to."""
+        age = self._clock.time() - entry.header.created_at
+        ends_at = self._clock.monotonic() + SENDING - max(age, 0.0)
+        while not (entry.sent or entry.over) and self._clock.monotonic() < ends_at:
+            await self._clock.sleep(GLANCE)
+            entry = await ledger.look(entry.header.id) or entry
+        return entry
 
     # --- for a worker
 

@@ -1,8 +1,9 @@
 """Whoever looks on while jobs are sent and run: traces, metrics, logs. No one who looks on decides.
 
-What an observer raises is its own bug, and would fail the job: it must raise nothing of its own.
+What an observer raises is logged, and changes nothing for the job.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
@@ -12,6 +13,8 @@ from cnstra.engine.cns import CNS
 from cnstra.jobs.attempt import Settled
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
+
+logger = logging.getLogger("cnstra.jobs")
 
 Work = Callable[[], Awaitable[Settled]]
 
@@ -50,5 +53,21 @@ class Onlooker:
 def seen_by(observers: list[Observer], queue: Queue, delivery: Delivery, work: Work) -> Work:
     """The work, with all of them looking on: the first one outermost."""
     for one in reversed(observers):
-        work = partial(one.attempt, queue, delivery, work)
+        work = partial(_watched, one, queue, delivery, work)
     return work
+
+
+async def _watched(observer: Observer, queue: Queue, delivery: Delivery, work: Work) -> Settled:
+    """The work under one of them. It is done once, whatever becomes of who looks on."""
+    done: list[Settled] = []
+
+    async def once() -> Settled:
+        if not done:
+            done.append(await work())
+        return done[0]
+
+    try:
+        await observer.attempt(queue, delivery, once)
+    except Exception:
+        logger.exception("An observer of job %r raised; the job itself goes on.", delivery.job_id)
+    return await once()

@@ -33,6 +33,7 @@ from cnstra.jobs.broker import (
     TransactionalBroker,
 )
 from cnstra.jobs.envelope import job_data
+from cnstra.jobs.incumbents import Incumbents
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
 from cnstra.jobs.tracing import Tracing
@@ -157,6 +158,7 @@ class Queue:
         priority: int = 0,
         ordering_key: str | None = None,
         job_id: str | None = None,
+        one_at_a_time: str | None = None,
         connection: Any = None,
     ) -> Job:
         """Add a job that will run the signal.
@@ -170,6 +172,8 @@ class Queue:
         priority: larger runs first.
         ordering_key: jobs of the same key run one after the other, where the broker can.
         job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
+        one_at_a_time: a name for jobs of one kind, of which the queue holds one at a time: while
+            one waits, runs or is to be retried, this returns that one and adds none.
         connection: a connection of yours to the broker's own database, where it is one: the job is
             added in the transaction that is open there, and is there once you commit it.
 
@@ -179,7 +183,12 @@ class Queue:
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
         with self._sending(1) as trace:
             job = self._new_job(signal, job_id, options, trace)
-            return (await self._add([job], connection))[0]
+            if one_at_a_time is None:
+                return (await self._add([job], connection))[0]
+            if job_id is not None or connection is not None:
+                remedy = "leave out job_id= and connection=: the store says which job is the one"
+                raise InvalidOption(option="one_at_a_time", value=one_at_a_time, remedy=remedy)
+            return await self._add_or_join(one_at_a_time, job)
 
     async def enqueue_many(
         self,
@@ -204,6 +213,31 @@ class Queue:
         tracing = self.tracing
         return nullcontext() if tracing is None else tracing.sending(self.name, self.url, count)
 
+    def prepare(
+        self,
+        signal: Signal[Any] | Mapping[str, Any],
+        *,
+        max_attempts: int = 1,
+        backoff: Backoff | BackoffFunction | float | timedelta | None = None,
+        delay: float | timedelta | None = None,
+        run_at: datetime | float | None = None,
+        priority: int = 0,
+        ordering_key: str | None = None,
+        job_id: str | None = None,
+    ) -> NewJob:
+        """A job for `add`, checked as `enqueue` checks it. It has its run id: added again, after an
+        answer that was lost, it is the same job of the same run.
+        """
+        options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
+        with self._sending(1) as trace:
+            job = self._new_job(signal, job_id, options, trace)
+        self._require_room([job])
+        return job
+
+    async def add(self, jobs: Sequence[NewJob]) -> list[Job]:
+        """Add prepared jobs, all or none."""
+        return await self._add(jobs, None)
+
     async def _add(self, jobs: Sequence[NewJob], connection: Any) -> list[Job]:
         added: Sequence[bool] = ()
         if jobs:
@@ -214,6 +248,14 @@ class Queue:
         elif jobs:
             added = await self._call(lambda: self.broker.enqueue(jobs))
         return [Job(self, job.id, new=new) for job, new in zip(jobs, added, strict=True)]
+
+    async def _add_or_join(self, kind: str, job: NewJob) -> Job:
+        store = self.require_store("one_at_a_time=")
+        await self.open()
+        self._require_room([job])
+        incumbents = Incumbents(self.name, self.broker, store, self.clock)
+        job_id, is_new = await self._call(lambda: incumbents.enqueue(kind, job))
+        return Job(self, job_id, new=is_new)
 
     async def _add_within(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[bool]:
         """Add jobs on a connection of the caller's, which belongs to this very event loop."""
@@ -263,6 +305,7 @@ class Queue:
             "max_attempts": max_attempts,
             "backoff": None if pause is None else pause.to_wire(),
             "run_at": self._due(delay, run_at),
+            "delay": None if delay is None else seconds(delay),
             "priority": priority,
             "ordering_key": ordering_key,
         }

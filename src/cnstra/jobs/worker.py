@@ -1,11 +1,12 @@
 """Takes jobs from a queue and runs them, until it is told to stop."""
 
 import asyncio
+import copy
 import logging
 import signal
 import threading
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.observing import Observer, Work, seen_by
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
+from cnstra.jobs.tending import Tended
 
 logger = logging.getLogger("cnstra.jobs")
 
@@ -109,7 +111,19 @@ class Worker:
             if receiver.max_duration is None or receiver.max_duration >= limit:
                 raise UnboundedHandler(neuron=receiver.neuron_name, limit=limit)
 
-    async def run(self, *, until_idle: bool = False) -> None:
+    def with_queue(self, queue: Queue) -> "Worker":
+        """The same worker, not running, on another queue: for a test.
+
+        >>> app.worker.with_queue(Queue("orders", "memory://test"))
+        """
+        other = copy.copy(self)
+        other.queue = queue
+        other._consumer = self._consumer.with_queue(queue)
+        other._tasks = {}
+        other._observers = list(self._observers)
+        return other
+
+    async def run(self, *, until_idle: bool = False, signals: bool = True) -> None:
         """Work until SIGTERM or SIGINT, then drain.
 
         Running handlers have `grace` seconds to finish; a job that has not by then is given back
@@ -120,6 +134,7 @@ class Worker:
         `ResourceFailed`.
 
         until_idle: return once no job is waiting, delayed or active.
+        signals: `False` leaves SIGTERM and SIGINT to the program around, which calls `stop`.
         """
         await self.queue.open()
         async with self.cns, AsyncExitStack() as stack:
@@ -128,9 +143,14 @@ class Worker:
             mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
             over = asyncio.Event()
             self._stops = 0
-            self._consumer.start(mailbox, self._make, self._accept, over.set, until_idle=until_idle)
-            with self._stopped_by_signals():
-                await self._see_through(over)
+            tended = [one for one in self.cns.resources.all() if isinstance(one, Tended)]
+            self._consumer.start(
+                mailbox, self._make, self._accept, over.set,
+                completed=_to_each(tended), until_idle=until_idle,
+            )  # fmt: skip
+            async with _tending(tended):
+                with self._stopped_by_signals() if signals else nullcontext():
+                    await self._see_through(over)
 
     async def _see_through(self, over: asyncio.Event) -> None:
         cancelled: asyncio.CancelledError | None = None
@@ -201,3 +221,27 @@ class Worker:
             for number, handler in before.items():
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _to_each(tended: Sequence[Tended]) -> Callable[[str], None] | None:
+    """Tells each of them that a run is over; `None` where nobody listens."""
+
+    def run_ended(run: str) -> None:
+        for one in tended:
+            one.run_ended(run)
+
+    return run_ended if tended else None
+
+
+@asynccontextmanager
+async def _tending(tended: Sequence[Tended]) -> AsyncGenerator[None, None]:
+    """Tend them meanwhile."""
+    tasks = [asyncio.ensure_future(one.tend()) for one in tended]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                logger.error("A resource could not be tended.", exc_info=outcome)

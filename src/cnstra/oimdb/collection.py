@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, overload
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.errors import DuplicateName, DuplicateObject, InvalidName, MutatedKey, UnknownObject
 from cnstra.oimdb.changes import Delivery, Feed, I, K, Listener, Remove, T
-from cnstra.oimdb.fields import getter
+from cnstra.oimdb.fields import getter, is_frozen
 from cnstra.oimdb.indexes import DerivedIndex, Index, Keys
 from cnstra.oimdb.manual import ManualIndex
 from cnstra.oimdb.merging import How, combined
@@ -25,7 +25,7 @@ class Collection(Generic[K, T]):
     interrupted or fail, what it wrote is taken back, save where others have written since.
 
     The objects are yours: best are frozen ones. One that you change in place is noticed when you
-    `upsert` it again; its key must never change.
+    `upsert` it again; its key must never change, and to store one whose key has is a `MutatedKey`.
     """
 
     def __init__(
@@ -38,6 +38,8 @@ class Collection(Generic[K, T]):
         self.manual: dict[str, ManualIndex[Any, K, T]] = {}
         self._key_of: Callable[[T], K] = getter(kind, key) if isinstance(key, str) else key
         self._objects: dict[K, T] = {}
+        self._stored_under: dict[int, K] | None = None if is_frozen(kind) else {}
+        """The key of each object by its identity, for those that may say another by now."""
         self._derived: dict[str, DerivedIndex[Any, K, T]] = {}
         self._feed: Feed[K, T] = Feed(self._objects, wake)
         self._undo: UndoLog[K, T | None] = UndoLog(self._restore)
@@ -83,7 +85,7 @@ class Collection(Generic[K, T]):
         key = self._key_of(value)
         if key in self._objects:
             raise DuplicateObject(collection=self.name, key=key)
-        self._put(key, value, self._filing(value), undo)
+        self._put(key, value, self._place(key, value), undo)
         return value
 
     def upsert(self, value: T, *, how: How[T] = "replace", undo: Undoes | None = None) -> T:
@@ -92,13 +94,14 @@ class Collection(Generic[K, T]):
         how: where there is one with its key, "replace" it, "merge" the fields into it that this one
             sets, or store what a function of the two, the stored one first, returns.
 
-        Raises `MutatedKey` where that has another key.
+        Raises `MutatedKey` where that has another key, and for an object that is stored already,
+        under the key that it had then.
         """
         key = self._key_of(value)
         before = self._objects.get(key)
         if before is not None:
             value = self._over(key, before, value, how)
-        self._put(key, value, self._filing(value), undo)
+        self._put(key, value, self._place(key, value), undo)
         return value
 
     def upsert_many(
@@ -112,7 +115,7 @@ class Collection(Generic[K, T]):
             before = so_far[key] if key in so_far else self._objects.get(key)
             after = value if before is None else self._over(key, before, value, how)
             so_far[key] = after
-            prepared.append((key, after, self._filing(after)))
+            prepared.append((key, after, self._place(key, after)))
         for key, after, filing in prepared:
             self._put(key, after, filing, undo)
         return [after for _, after, _ in prepared]
@@ -126,7 +129,7 @@ class Collection(Generic[K, T]):
         self._require_key(key, before)
         after = change(before)
         self._require_key(key, after)
-        self._put(key, after, self._filing(after), undo)
+        self._put(key, after, self._place(key, after), undo)
         return after
 
     def remove(self, key: K, *, undo: Undoes | None = None) -> T:
@@ -258,6 +261,13 @@ class Collection(Generic[K, T]):
         if found != key:
             raise MutatedKey(collection=self.name, key=key, found=found)
 
+    def _place(self, key: K, value: T) -> Filing:
+        """The object's filing, if it may be stored under the key. Raises `MutatedKey`."""
+        keys = self._stored_under
+        if keys is not None and (stored := keys.get(id(value), key)) != key:
+            raise MutatedKey(collection=self.name, key=stored, found=key)
+        return [index.keys_of(value) for index in self._derived.values()]
+
     def _filing(self, value: T | None) -> Filing:
         """Under what each derived index is to have the object. Raises what its function raises."""
         if value is None:
@@ -268,8 +278,13 @@ class Collection(Generic[K, T]):
         """Write an object, or with `None` remove it; from here on nothing can fail."""
         before = self._objects.get(key)
         self._undo.wrote(key, before, undo)
+        keys = self._stored_under
+        if keys is not None and before is not None:
+            keys.pop(id(before), None)
         if after is not None:
             self._objects[key] = after
+            if keys is not None:
+                keys[id(after)] = key
         elif before is not None:
             del self._objects[key]
         feed = self._feed

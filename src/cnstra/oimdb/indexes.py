@@ -100,7 +100,7 @@ class DerivedIndex(Index[I, K, T]):
     def file(self, key: K, index_keys: Keys[I]) -> bool:
         """The object with this key was written, and is to be found under these. Is it heard of?"""
         filed = self._filed.get(key, ())
-        heard = self._heard((*filed, *index_keys), key)
+        heard = bool(self._touched.topics) and self._heard((*filed, *index_keys), key)
         if filed == index_keys:
             return heard
         for index_key in filed:

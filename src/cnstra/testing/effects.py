@@ -7,15 +7,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+What = Literal["start", "end", "leave"]
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A handler starts, or has had its effect.
+    """A handler starts, has had its effect, or leaves without one: it raised, or was cancelled.
 
     at: seconds since the epoch. key: the idempotency key. seen: the neuron's context value.
     """
 
-    what: Literal["start", "end"]
+    what: What
     job: str
     step: str
     attempt: int
@@ -26,24 +28,24 @@ class Effect:
 
 
 class Effects:
-    """A file to which each handler appends, each line in one write."""
+    """A file to which each handler appends, each line in one write.
 
-    def __init__(self, path: Path) -> None:
+    pid: who writes, where that is not told by the process.
+    """
+
+    def __init__(self, path: Path, pid: int | None = None) -> None:
         self.path = path
+        self._pid = pid
         self._file = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
 
     def close(self) -> None:
         os.close(self._file)
 
-    def write(
-        self, what: Literal["start", "end"], job: str, step: str, attempt: int, key: str, seen: Any
-    ) -> None:
-        effect = Effect(what, job, step, attempt, key, seen, os.getpid(), time.time())
+    def write(self, what: What, job: str, step: str, attempt: int, key: str, seen: Any) -> None:
+        effect = Effect(what, job, step, attempt, key, seen, self._pid or os.getpid(), time.time())
         os.write(self._file, json.dumps(asdict(effect)).encode() + b"\n")
 
-    def all(
-        self, what: Literal["start", "end"], job: str | None = None, step: str | None = None
-    ) -> list[Effect]:
+    def all(self, what: What, job: str | None = None, step: str | None = None) -> list[Effect]:
         """What is in the log, of one job and step or of all."""
         found = [Effect(**json.loads(line)) for line in self.path.read_bytes().splitlines()]
         return [

@@ -5,10 +5,11 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 from cnstra import CNS, Collateral, Context, Neuron, Signal, collateral, neuron
-from cnstra.testing.effects import Effects
+from cnstra.testing.effects import Effects, What
 
 GLANCE = 0.01
 STEPS = ("first", "middle", "last")
@@ -33,11 +34,14 @@ class Mishap(TypedDict, total=False):
 
 
 class Work(TypedDict):
-    """A payload: whose job it is, what will go wrong at each step, and ballast."""
+    """A payload: whose job it is, what will go wrong at each step, ballast, and the seconds that
+    each step takes.
+    """
 
     job: str
     mishaps: NotRequired[dict[str, Mishap]]
     ballast: NotRequired[str]
+    takes: NotRequired[float]
 
 
 class Broken(RuntimeError):
@@ -91,20 +95,36 @@ def _step(
     async def handler(work: Work, axon: Any, ctx: Context[Any]) -> Signal[Work] | None:
         seen = ctx.get(0)
         ctx.set(seen + 1 if isinstance(seen, int) else seen)
-        job_name = work["job"]
-        effects.write("start", job_name, step, ctx.attempt, ctx.idempotency_key, seen)
-        mishap = work.get("mishaps", {}).get(step, {})
-        if len(effects.starts(step, job_name)) <= mishap.get("times", 1):
-            await _suffer(mishap, ctx)
-            while len({one.job for one in effects.all("start", step=step)}) < mishap.get("meet", 0):
-                await asyncio.sleep(GLANCE)
-            if "hang" in mishap:
-                return None
-        effects.write("end", job_name, step, ctx.attempt, ctx.idempotency_key, seen)
+        note = partial(
+            effects.write, job=work["job"], step=step, attempt=ctx.attempt,
+            key=ctx.idempotency_key, seen=seen,
+        )  # fmt: skip
+        note("start")
+        came_of_it: What = "leave"
+        try:
+            if await _lived_through(work, step, effects, ctx):
+                came_of_it = "end"
+        finally:
+            note(came_of_it)
+        if came_of_it == "leave":
+            return None
         out: Signal[Work] = axon.target.create_signal(work)
         return out
 
     return made.dendrite(source, handler)
+
+
+async def _lived_through(work: Work, step: str, effects: Effects, ctx: Context[Any]) -> bool:
+    """Take the step's time and suffer its mishap; `False` if the run was aborted meanwhile."""
+    if takes := work.get("takes", 0.0):
+        await asyncio.sleep(takes)
+    mishap = work.get("mishaps", {}).get(step)
+    if not mishap or len(effects.starts(step, work["job"])) > mishap.get("times", 1):
+        return True
+    await _suffer(mishap, ctx)
+    while len({one.job for one in effects.all("start", step=step)}) < mishap.get("meet", 0):
+        await asyncio.sleep(GLANCE)
+    return "hang" not in mishap
 
 
 async def _suffer(mishap: Mishap, ctx: Context[Any]) -> None:

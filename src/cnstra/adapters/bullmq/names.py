@@ -36,8 +36,19 @@ def encode_id(job_id: str) -> bytes:
 
 def decode_id(native: bytes) -> str:
     """The job id that `encode_id` was given, or the one that somebody else's job has."""
-    text = native.decode("utf-8", "surrogatepass")
-    return unquote(text[1:], errors="surrogatepass") if text.startswith(MARK) else text
+    text = text_of(native)
+    try:
+        return unquote(text[1:], errors="surrogatepass") if text.startswith(MARK) else text
+    except UnicodeDecodeError:
+        return text
+
+
+def text_of(native: bytes) -> str:
+    """What others wrote as text, if it is none, too."""
+    try:
+        return native.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return native.decode("utf-8", "backslashreplace")
 
 
 def candidates(job_id: str) -> list[bytes]:

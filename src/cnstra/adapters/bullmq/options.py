@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from cnstra.clock import Clock
+from cnstra.engine.payloads import NOT_JSON
 from cnstra.jobs.broker import NewJob
 from cnstra.jobs.retry import MAX_DELAY
 
@@ -15,6 +16,8 @@ LOWEST = 2**21
 """BullMQ's lowest priority. Its highest is 1, and a job without one goes before them all."""
 
 LARGEST_STACKS = 10
+LARGEST_ATTEMPTS = 2**53
+"""What JavaScript counts exactly."""
 
 
 class Ours(msgspec.Struct, omit_defaults=True):
@@ -37,7 +40,7 @@ class JobOptions(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def max_attempts(self) -> int:
-        return max(1, int(self.attempts or 1))
+        return max(1, int(min(self.attempts or 1, LARGEST_ATTEMPTS)))
 
     @property
     def stacks_kept(self) -> int:
@@ -59,7 +62,7 @@ def options_of(text: bytes | None) -> JobOptions:
     """
     try:
         return _decode(text or b"{}")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         return JobOptions()
 
 

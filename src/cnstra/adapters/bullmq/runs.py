@@ -117,8 +117,8 @@ class RunStore:
             len(patch.puts),
             *changes,
         )
-        if lease is not None and answer[0] == b"fenced":
-            del self.leases[ticket.run]
+        if answer[0] == b"fenced" and self.leases.get(ticket.run) is lease:
+            self.leases.pop(ticket.run, None)  # another's may have come in its place meanwhile
         self._check(ticket, answer)
         if lease is not None:
             lease.afresh = False

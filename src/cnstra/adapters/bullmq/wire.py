@@ -8,14 +8,17 @@ from urllib.parse import unquote
 import msgspec
 from msgpack import Packer  # pyright: ignore
 
-from cnstra.adapters.bullmq.names import decode_id
+from cnstra.adapters.bullmq.names import decode_id, text_of
 from cnstra.adapters.bullmq.options import JobOptions, backoff_from_bullmq, options_of
 from cnstra.durable.store import Saved
-from cnstra.engine.payloads import decode_json, encode_json
+from cnstra.engine.payloads import NOT_JSON, decode_json, encode_json
 from cnstra.jobs.broker import JobRecord, JobState
 from cnstra.jobs.settlement import Delivery, WireError
 
 Fields = Mapping[bytes, bytes]
+
+LONGEST_NUMBER = 16
+"""Digits of what JavaScript counts with, its sign included."""
 
 _packer: Any = Packer(use_bin_type=False, unicode_errors="surrogatepass")  # pyright: ignore
 
@@ -45,23 +48,23 @@ def fields_of(flat: list[bytes]) -> dict[bytes, bytes]:
 
 def run_of(prefix: bytes, native: bytes, fields: Fields, options: JobOptions) -> str:
     """The run id that `enqueue` minted; for a job of others, one that no other job has."""
-    if options.cnstra.run is not None:
-        return unquote(options.cnstra.run, errors="surrogatepass")
     try:
+        if options.cnstra.run is not None:
+            return unquote(options.cnstra.run, errors="surrogatepass")
         run = _decode_data(fields.get(b"data", b"")).cnstra.run
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         run = ""
     if run:
         return run
     name = b"%b%b@%b" % (prefix, native, fields.get(b"timestamp", b"0"))
-    return name.decode("utf-8", "surrogatepass")
+    return text_of(name)
 
 
 def names_its_run(data: bytes, run: str) -> bool:
     """Whether the run id can be read from the job data."""
     try:
         return _decode_data(data).cnstra.run == run
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         return False
 
 
@@ -86,13 +89,13 @@ def delivery_of(
 
 def proof_of(native: bytes, token: bytes) -> str:
     """What proves a lease: the lock token and the id in BullMQ."""
-    return f"{token.decode()} {native.decode('utf-8', 'surrogatepass')}"
+    return f"{token.decode()} {native.decode('latin-1')}"
 
 
 def lock_of(delivery: Delivery) -> tuple[bytes, bytes]:
     """The id in BullMQ and the lock token of a delivery."""
     token, _, native = delivery.token.partition(" ")
-    return native.encode("utf-8", "surrogatepass"), token.encode()
+    return native.encode("latin-1"), token.encode()
 
 
 def record_of(prefix: bytes, shown: list[Any]) -> JobRecord:
@@ -124,7 +127,7 @@ def record_of(prefix: bytes, shown: list[Any]) -> JobRecord:
 def stacks_after(fields: Fields, stack: str, options: JobOptions) -> bytes:
     """BullMQ's list of stack traces, with one more."""
     stacks: list[str] = []
-    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+    with contextlib.suppress(*NOT_JSON):
         stacks = _decode_stacks(fields.get(b"stacktrace", b"[]"))
     kept = options.stacks_kept
     return msgspec.json.encode([*stacks, stack][-kept:] if kept else [])
@@ -149,12 +152,10 @@ def headline(error: WireError) -> dict[str, Any]:
 
 
 def number_in(fields: Fields, name: bytes) -> int:
-    """A number, or 0 for what is none."""
-    value = fields.get(name)
-    if value is None:
-        return 0
+    """A number, or 0 for what is none that BullMQ would write."""
+    value = fields.get(name, b"")
     try:
-        return int(value)
+        return int(value) if len(value) <= LONGEST_NUMBER else 0
     except ValueError:
         return 0
 
@@ -172,7 +173,7 @@ def _error(fields: Fields) -> WireError | None:
     if reason is None:
         return None
     stack = ""
-    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, IndexError):
+    with contextlib.suppress(*NOT_JSON, IndexError):
         stack = _decode_stacks(fields.get(b"stacktrace", b"[]"))[-1]
     name = fields.get(b"cn:error", b"Error").decode("utf-8", "replace")
     return {"message": reason.decode("utf-8", "replace"), "name": name, "stack": stack}

@@ -26,8 +26,17 @@ def store(url: str, clock: Clock) -> MemoryStore:
     return MemoryStore(_world(url), clock)
 
 
+def forget(url: str) -> None:
+    """Drop all that lies at the URL; who holds it still keeps it for themselves."""
+    World.drop(_name(url))
+
+
 def _world(url: str) -> World:
-    return World.named(unquote(url.partition("://")[2].partition("?")[0]))
+    return World.named(_name(url))
+
+
+def _name(url: str) -> str:
+    return unquote(url.partition("://")[2].partition("?")[0])
 
 
 def _longest_lease(url: str) -> float | None:

@@ -54,6 +54,11 @@ class World:
         with cls._worlds_lock:
             return cls._worlds.setdefault(name, cls(name))
 
+    @classmethod
+    def drop(cls, name: str) -> None:
+        with cls._worlds_lock:
+            cls._worlds.pop(name, None)
+
     def queue(self, name: str) -> Jobs:
         with self.lock:
             return self._queues.setdefault(name, Jobs(self.runs))

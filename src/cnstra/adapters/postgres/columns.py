@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
+from cnstra.engine.payloads import decode_json
+
 _ESCAPED = "\x01"
 _DIGEST = "\x02"
 _DIGEST_SIZE = 32
@@ -57,4 +59,11 @@ def to_json(value: Mapping[str, Any] | None) -> str | None:
 
 
 def from_json(column: str | None) -> Any:
-    return None if column is None else json.loads(column)
+    """What `to_json` was given; of what is no object of ours, its text as a message."""
+    if column is None:
+        return None
+    try:
+        found = decode_json(column)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"message": column}

@@ -25,6 +25,7 @@ def columns_of(jobs: Sequence[NewJob]) -> dict[str, Any]:
         "max_attempts": [job.max_attempts for job in jobs],
         "backoffs": [to_json(job.backoff) for job in jobs],
         "run_ats": [job.run_at for job in jobs],
+        "delays": [job.delay for job in jobs],
         "priorities": [job.priority for job in jobs],
     }
 

@@ -5,6 +5,8 @@ missing. With `?synchronous=normal` a power cut can take back the last moments, 
 process can; the default, `full`, survives both.
 """
 
+from pathlib import Path
+
 from cnstra.adapters.sqlite.broker import SqliteBroker
 from cnstra.adapters.sqlite.database import Database
 from cnstra.adapters.sqlite.location import Location
@@ -18,6 +20,12 @@ def broker(
 ) -> SqliteBroker:
     del store
     return SqliteBroker(queue, Database(Location.of(url), clock), keep_results)
+
+
+def missing(url: str) -> Path | None:
+    """The file that the URL names, if it is not there."""
+    path = Location.of(url).path
+    return None if path.exists() else path
 
 
 def store(url: str, clock: Clock) -> SqliteStore:

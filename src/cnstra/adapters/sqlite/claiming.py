@@ -3,12 +3,16 @@
 import sqlite3
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from cnstra.adapters.sqlite import events, jobs, rates, runs
 from cnstra.adapters.sqlite.columns import from_json, from_text
 from cnstra.adapters.sqlite.settling import CANCELLED, Place, bury
 from cnstra.adapters.sqlite.statements import statement
+from cnstra.engine.tasks import error_to_wire
+from cnstra.errors import JobUnreadable
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery
 
@@ -32,6 +36,20 @@ class Claim:
     now: float
     until: float
     rate: RateLimit | None
+
+
+class Row(NamedTuple):
+    """What is read of a job to be leased."""
+
+    seq: int
+    priority: int
+    job: str
+    data: bytes
+    run: str
+    attempts_made: int
+    max_attempts: int
+    backoff: str | None
+    created_at: float
 
 
 def claim(connection: sqlite3.Connection, wanted: Claim) -> list[Delivery]:
@@ -94,22 +112,37 @@ def _lease(connection: sqlite3.Connection, wanted: Claim, limit: int) -> list[De
         "until": wanted.until,
         "limit": limit,
     }
-    leased = connection.execute(CLAIM_JOBS, terms).fetchall()
-    leased.sort(key=lambda row: (-row[1], row[0]))
+    rows = connection.execute(CLAIM_JOBS, terms).fetchall()
+    leased = [row for found in rows if (row := _readable(connection, found, wanted))]
+    leased.sort(key=lambda row: (-row.priority, row.seq))
     return [_delivery(connection, row, wanted) for row in leased]
 
 
-def _delivery(connection: sqlite3.Connection, row: tuple[Any, ...], wanted: Claim) -> Delivery:
-    _, priority, job, data, run, attempts_made, max_attempts, backoff, created_at = row
+def _readable(connection: sqlite3.Connection, row: tuple[Any, ...], wanted: Claim) -> Row | None:
+    """The row, its columns of their types, which SQLite does not demand of who else writes to them.
+
+    One that is not is dead-lettered, so that it holds up no other.
+    """
+    try:
+        found = msgspec.convert(row, Row)
+        from_text(found.job), from_text(found.run)
+        return found
+    except (msgspec.ValidationError, ValueError) as error:
+        unreadable = error_to_wire(JobUnreadable(reason=error))
+        bury(connection, Place(wanted.queue, row[0], str(row[2])), unreadable, wanted.now)
+        return None
+
+
+def _delivery(connection: sqlite3.Connection, row: Row, wanted: Claim) -> Delivery:
     return Delivery(
-        job_id=from_text(job),
-        data=data,
+        job_id=from_text(row.job),
+        data=row.data,
         token=wanted.token,
-        run=from_text(run),
-        attempts_made=attempts_made,
-        max_attempts=max_attempts,
-        backoff=from_json(backoff),
-        created_at=created_at,
-        priority=priority,
-        saved=runs.load(connection, from_text(run), wanted.now),
+        run=from_text(row.run),
+        attempts_made=row.attempts_made,
+        max_attempts=row.max_attempts,
+        backoff=from_json(row.backoff),
+        created_at=row.created_at,
+        priority=row.priority,
+        saved=runs.load(connection, from_text(row.run), wanted.now),
     )

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cnstra.engine.payloads import decode_json
+
 _ESCAPED = "\0"
 
 
@@ -19,10 +21,18 @@ def to_text(name: str) -> str:
 
 
 def from_text(column: str) -> str:
-    """What `to_text` was given."""
+    """What `to_text` was given. Raises `ValueError` for what it never made."""
     if not column.startswith(_ESCAPED):
         return column
     return column[1:].encode().decode("unicode_escape") if column[1:2] != _ESCAPED else column[1:]
+
+
+def shown(column: object) -> str:
+    """The text, or whatever else a row holds in its place."""
+    try:
+        return from_text(column) if isinstance(column, str) else str(column)
+    except ValueError:
+        return str(column)
 
 
 def to_json(value: Mapping[str, Any] | None) -> str | None:
@@ -30,4 +40,11 @@ def to_json(value: Mapping[str, Any] | None) -> str | None:
 
 
 def from_json(column: str | None) -> Any:
-    return None if column is None else json.loads(column)
+    """What `to_json` was given; of what is no object of ours, its text as a message."""
+    if column is None:
+        return None
+    try:
+        found = decode_json(column)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"message": column}

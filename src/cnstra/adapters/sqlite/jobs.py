@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnstra.adapters.sqlite import events, runs
-from cnstra.adapters.sqlite.columns import from_json, from_text, to_json, to_text
+from cnstra.adapters.sqlite.columns import from_json, from_text, shown, to_json, to_text
 from cnstra.adapters.sqlite.settling import CANCELLED, Place, bury
 from cnstra.adapters.sqlite.statements import statement
 from cnstra.jobs.broker import JOB_STATES, JobRecord, JobState, NewJob
@@ -130,10 +130,10 @@ def _record(row: tuple[Any, ...], now: float) -> JobRecord:
     job, state, rank, data, run, attempts_made, max_attempts, created_at, backoff, *rest = row
     priority, finished_at, result, error = rest
     return JobRecord(
-        id=from_text(job),
+        id=shown(job),
         state="waiting" if state == "delayed" and rank <= now else state,
-        data=data,
-        run=from_text(run),
+        data=data if isinstance(data, bytes) else str(data).encode(errors="replace"),
+        run=shown(run),
         attempts_made=attempts_made,
         max_attempts=max_attempts,
         created_at=created_at,

@@ -41,6 +41,7 @@ def connect(location: Location) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=256,
     )
+    connection.text_factory = _text
     try:
         _prepare(connection, location)
     except BaseException:
@@ -66,6 +67,11 @@ def _inspect(path: Path) -> None:
         # Another process may be writing it for the first time: its lock will tell.
         return
     _check(path, application, version)
+
+
+def _text(column: bytes) -> str:
+    """A text, whatever its bytes: those that are no UTF-8 must not keep a whole answer from us."""
+    return column.decode("utf-8", "surrogateescape")
 
 
 def _prepare(connection: sqlite3.Connection, location: Location) -> None:

@@ -62,14 +62,14 @@ def size_of(entry: Entry) -> int:
     return len(entry["MessageBody"].encode()) + len(ID) + len(BINARY) + len(id)
 
 
-def incoming_of(message: Mapping[str, Any], now: float, lease: float) -> Incoming:
-    """A message that ReceiveMessage returned, taken now."""
+def incoming_of(message: Mapping[str, Any], since: float, lease: float) -> Incoming:
+    """A message that ReceiveMessage returned, leased since then by the monotonic clock."""
     known, told = message.get("Attributes", {}), message.get("MessageAttributes", {}).get(ID, {})
     return Incoming(
         body=message["Body"].encode(),
         id=told["BinaryValue"].decode() if "BinaryValue" in told else message["MessageId"],
         sent_at=int(known.get("SentTimestamp", 0)) / 1000,
-        handle=Held(message["ReceiptHandle"], now, now + lease, known.get("MessageGroupId")),
+        handle=Held(message["ReceiptHandle"], since, since + lease, known.get("MessageGroupId")),
     )
 
 

@@ -129,6 +129,7 @@ class Receiver:
         task.add_done_callback(self._unwanted.discard)
 
     async def _receive(self, count: int, lease: int, *, wait: int = 0) -> list[Incoming]:
+        asked_at = self._clock.monotonic()
         answer = await self._place.call(
             "ReceiveMessage",
             wait=wait,
@@ -138,5 +139,6 @@ class Receiver:
             MessageSystemAttributeNames=SYSTEM,
             MessageAttributeNames=[ID],
         )
-        now = self._clock.monotonic()
-        return [incoming_of(each, now, lease) for each in answer.get("Messages", ())]
+        # The lease began before the answer came; only of a poll that waited it is not known when.
+        since = self._clock.monotonic() if wait else asked_at
+        return [incoming_of(each, since, lease) for each in answer.get("Messages", ())]

@@ -1,10 +1,15 @@
 """Jobs that run without a fault: results, times, order, limits."""
 
 import asyncio
+from collections.abc import Sequence
 from time import time
+from typing import Any, cast
+
+import pytest
 
 from cnstra import Job, RateLimit
 from cnstra.errors import InvalidOption, JobFailed
+from cnstra.jobs.broker import Broker, NewJob
 from cnstra.testing.conformance.behaviour import behaviour
 from cnstra.testing.conformance.stage import Stage
 from cnstra.testing.flow import STEPS, job
@@ -70,6 +75,46 @@ class Running:
 
         assert not late.new
         assert stage.effects.count("first", "a") == 1
+
+    @behaviour
+    async def test_one_at_a_time(self, stage: Stage) -> None:
+        """While a job of a kind waits or runs, to enqueue another is to join it; then no more."""
+        hangs = job("hangs", middle={"hang": True})
+        async with stage.new_queue() as other:
+            asked = [
+                queue.enqueue(hangs, one_at_a_time="night/ly ключ")
+                for queue in 4 * (stage.queue, other)
+            ]
+            at_once = await asyncio.gather(*asked)
+            assert len({one.id for one in at_once}) == 1
+            assert [one.new for one in at_once].count(True) == 1
+            assert (await other.enqueue(job("b"), one_at_a_time="daily")).new
+            async with stage.working(lease=stage.rig.lease, concurrency=2):
+                await stage.until(lambda: stage.effects.starts("middle", "hangs") != [])
+                late = await other.enqueue(job("late"), one_at_a_time="night/ly ключ")
+                assert (late.id, late.new) == (at_once[0].id, False)
+                await late.cancel()
+                await stage.until_state(late, "dead")
+                after = await other.enqueue(job("after"), one_at_a_time="night/ly ключ")
+                await stage.result(after)
+
+        assert (after.new, after.id == late.id) == (True, False)
+        assert stage.effects.starts("first", "late") == []
+        assert len(stage.effects.starts("first", "hangs")) == 1
+
+    @behaviour
+    async def test_a_death_closes_no_kind(self, stage: Stage) -> None:
+        """Who dies when their job has its turn and is not sent yet does not keep others out."""
+        async with stage.new_queue() as other:
+            other.broker = cast(Broker, _Dying(other.broker))
+            with pytest.raises(_Died):
+                await other.enqueue(job("dies"), one_at_a_time="nightly")
+        added = await stage.queue.enqueue(job("a"), one_at_a_time="nightly")
+        async with stage.working():
+            await stage.result(added)
+
+        assert added.new
+        assert [one.job for one in stage.effects.all("start", step="first")] == ["a"]
 
     @behaviour
     async def test_priority(self, stage: Stage) -> None:
@@ -199,6 +244,23 @@ class Running:
         except JobFailed:
             return
         raise AssertionError("a removed job has a result")
+
+
+class _Died(Exception):
+    """The process is gone."""
+
+
+class _Dying:
+    """A broker whose process dies before it has sent a job."""
+
+    def __init__(self, inner: Broker) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
+        raise _Died(jobs)
 
 
 async def _all_done(stage: Stage, jobs: list[Job]) -> None:

@@ -1,5 +1,6 @@
-"""A small campaign; `make crash` runs the whole one."""
+"""A short hunt; `make crash` runs the long ones, on every broker."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,14 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+KILLS = 40
 
 
 @pytest.mark.timeout(300)
-def test_workers_that_are_killed_again_and_again_finish_every_job() -> None:
+def test_killed_workers_break_no_invariant() -> None:
     """In a process of its own, as it forks."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.crash.campaign", "--kills", "15"],
+        [sys.executable, "-m", "tests.crash.kills", "sqlite", "--kills", str(KILLS)],
         cwd=ROOT, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "kills in mid-work            15" in done.stdout
+    assert re.search(rf"in mid-work +{KILLS}\n", done.stdout)

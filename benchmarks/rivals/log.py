@@ -1,0 +1,85 @@
+"""What the log of effects says: what ran, in which life of the worker, and what ran again."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.rivals.flow import STEPS
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A step starts or ends. life: the number of the worker in whose process it did."""
+
+    at: float
+    life: int
+    what: str
+    job: int
+    step: int
+
+
+class Log:
+    """A file that many processes append to; each reading takes up what is new."""
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        self._path = path
+        self._read_to = 0
+        self._lines: list[Line] = []
+
+    def lines(self) -> list[Line]:
+        with self._path.open("rb") as file:
+            file.seek(self._read_to)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        for line in whole.decode().splitlines():
+            at, life, what, job, step = line.split()
+            self._lines.append(Line(float(at), int(life), what, int(job), int(step)))
+        return self._lines
+
+    def open_in(self, life: int) -> set[tuple[int, int]]:
+        """The steps, each a job and a number, that have started and not ended in that life."""
+        found: set[tuple[int, int]] = set()
+        for line in self.lines():
+            if line.life == life:
+                (found.add if line.what == "start" else found.discard)((line.job, line.step))
+        return found
+
+    def finished(self) -> int:
+        """How many jobs have ended their last step."""
+        return len(
+            {each.job for each in self.lines() if each.what == "end" and each.step == STEPS - 1}
+        )
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Steps that started once more, by what was known of them.
+
+    cut_short: it had started and not ended; anybody has to do it again.
+    unrecorded: it had ended, and nothing after it had started: its worker died before, or while,
+        the end was recorded.
+    finished: it had ended, and a later step of its job had started on what it returned.
+    """
+
+    cut_short: int
+    unrecorded: int
+    finished: int
+
+
+def repeats(lines: list[Line]) -> Repeats:
+    ended: dict[int, set[int]] = defaultdict(set)
+    started: dict[int, set[int]] = defaultdict(set)
+    counts = {"cut_short": 0, "unrecorded": 0, "finished": 0}
+    for line in lines:
+        if line.what == "end":
+            ended[line.job].add(line.step)
+            continue
+        if line.step in ended[line.job]:
+            is_used = any(later > line.step for later in started[line.job])
+            counts["finished" if is_used else "unrecorded"] += 1
+        elif line.step in started[line.job]:
+            counts["cut_short"] += 1
+        started[line.job].add(line.step)
+    return Repeats(**counts)

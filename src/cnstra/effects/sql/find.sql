@@ -1,0 +1,3 @@
+SELECT state, outcome, input, neuron
+FROM cnstra_ledger
+WHERE key = :key

@@ -1,0 +1,3 @@
+DELETE FROM cnstra_ledger
+WHERE ended_at < :ended_before
+RETURNING key

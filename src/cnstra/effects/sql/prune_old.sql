@@ -1,0 +1,3 @@
+DELETE FROM cnstra_ledger
+WHERE created_at < :created_before
+RETURNING key

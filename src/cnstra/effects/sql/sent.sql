@@ -1,0 +1,2 @@
+DELETE FROM cnstra_outbox
+WHERE key = :key AND position = :position

@@ -1,0 +1,3 @@
+DELETE FROM cnstra_ledger
+WHERE key = :key AND state = 'started'
+RETURNING key

@@ -1,0 +1,162 @@
+"""`python -m cnstra.testing.processes.forge`: forks worker processes that die, one by one.
+
+It reads its orders from its standard input and writes an outcome a line. It has no thread of its
+own, so that it may fork: a worker costs no import.
+"""
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from cnstra.cli.targets import load
+from cnstra.engine.payloads import decode_json
+from cnstra.jobs.queue import Queue
+from cnstra.jobs.retry import backoff_from_wire
+from cnstra.jobs.worker import Worker
+from cnstra.testing.faults import Fault, Kind
+from cnstra.testing.processes.orders import Event, Orders, Outcome, Strike
+from cnstra.testing.processes.victim import Diary, LaterClock, Victim, work
+from cnstra.testing.report import headline
+
+QUEUE, JOB = "crashes", "job"
+MOST_PROCESSES = 10
+LATER = 100_000.0
+"""Seconds that each process is ahead of the one before: more than any lease."""
+
+DEADLY: tuple[tuple[Kind, Fault], ...] = (
+    ("receive", Fault.DIE_AFTER),
+    ("start", Fault.DIE),
+    ("effect", Fault.DIE),
+    ("commit", Fault.DIE_BEFORE),
+    ("commit", Fault.DIE_AFTER),
+    ("settle", Fault.DIE_BEFORE),
+    ("settle", Fault.DIE_AFTER),
+)
+
+
+class Forge:
+    """Runs the job again and again, each time in a folder of its own."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """The run without a death, then one for each point, until there is none left."""
+        yield Outcome(None, [*self._run(None)])
+        if self._orders.strike is not None:
+            yield self._outcome(self._orders.strike)
+            return
+        for kind, fault in DEADLY:
+            number, is_struck = 1, True
+            while is_struck:
+                outcome = self._outcome(Strike(kind, fault, number))
+                is_struck = outcome.point is not None
+                number += 1
+                if is_struck:
+                    yield outcome
+
+    def _outcome(self, strike: Strike) -> Outcome:
+        events = list(self._run(strike))
+        point = next((arguments[0] for name, arguments in events if name == "struck"), None)
+        return Outcome(strike, [one for one in events if one[0] != "struck"], point)
+
+    def _run(self, strike: Strike | None) -> Iterator[Event]:
+        with tempfile.TemporaryDirectory(dir=self._orders.folder) as folder:
+            url, diary = f"sqlite:///{folder}/jobs.db?synchronous=normal", f"{folder}/diary"
+            for number in range(MOST_PROCESSES):
+                dies = strike if number == 0 else None
+                body = partial(self._live, url, number, Victim(number, Diary(diary), dies))
+                if self._child(body) == 0:
+                    break
+            for line in Path(diary).read_bytes().splitlines():
+                name, arguments = decode_json(line)
+                yield name, arguments
+
+    def _child(self, body: Callable[[], None]) -> int:
+        """Its status; that of a signal is negative. One that takes too long is killed."""
+        pid = os.fork()
+        if not pid:
+            _be_a_child(body, self._orders.patience)
+        _, status = os.waitpid(pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    # --- in a child
+
+    def _live(self, url: str, number: int, victim: Victim) -> None:
+        async def live() -> None:
+            async with Queue(QUEUE, url, clock=LaterClock(number * LATER)) as queue:
+                if number == 0:
+                    await self._enqueue(queue)
+                await work(loaded(self._orders.target), queue, victim)
+                await _look(queue, victim.diary)
+
+        asyncio.run(live())
+
+    async def _enqueue(self, queue: Queue) -> None:
+        options = {**self._orders.options}
+        if options["backoff"] is not None:
+            options["backoff"] = backoff_from_wire(options["backoff"])
+        signal = decode_json(bytes(self._orders.signal))
+        await queue.enqueue(signal, job_id=JOB, **options)
+
+
+async def _look(queue: Queue, diary: Diary) -> None:
+    """Write down how the job ended."""
+    record, store = await queue.record(JOB), queue.store
+    assert record is not None
+    assert store is not None
+    saved = await queue.io.call(lambda: store.peek(record.run))
+    result = None if record.result is None else decode_json(record.result)
+    left = [] if saved is None else [*saved.entries]
+    diary.note("ended", record.state, result, headline(record.error), left)
+
+
+def loaded(target: str) -> Worker:
+    """The worker that `module:name` or `path/to/file.py:name` names, or that it makes."""
+    path, _, name = target.rpartition(":")
+    if not path.endswith(".py"):
+        return load(target, Worker)
+    module = Path(path).stem
+    if module not in sys.modules:
+        spec = importlib.util.spec_from_file_location(module, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[module] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[module])
+    return load(f"{module}:{name}", Worker)
+
+
+def _be_a_child(body: Callable[[], None], patience: float) -> NoReturn:
+    status = 1
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, patience)
+        body()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
+    loaded(orders.target)
+    for outcome in Forge(orders).outcomes():
+        sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What handlers did to the world outside."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from cnstra.testing.witness import current
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEffect:
+    """Something that was done: `name` says what, `key` is what the far side knows a repeat by."""
+
+    name: str
+    key: str | None
+
+
+class EffectRecorder:
+    """Stands for the world outside: a fake bank, mail server or database says here what it did.
+
+    Under `crash_everywhere` each effect is a moment at which the process may die; elsewhere they
+    are in `all`.
+
+    >>> effects = EffectRecorder()
+    >>> effects.record("charge", ctx.idempotency_key)
+    >>> effects.count("charge")
+    1
+    """
+
+    def __init__(self) -> None:
+        self.all: list[RecordedEffect] = []
+
+    def record(self, name: str, key: object = None) -> None:
+        """Say that something was done.
+
+        key: what it was done under, so that the far side drops a repeat; its text counts. Without
+            one a repeat is one too many.
+        """
+        text = None if key is None else str(key)
+        activation = current.get()
+        if activation is not None:
+            activation.witness.had_effect(activation, name, text)
+        else:
+            self.all.append(RecordedEffect(name, text))
+
+    def watch(self, name: str, target: T, *, key: str | None = None) -> T:
+        """`target`, each call of whose methods is recorded as `name.method` once it has returned.
+
+        key: the name of the argument, passed by name, that is the idempotency key.
+
+        >>> CNS(..., resources=[bank.of(effects.watch("bank", FakeBank(), key="idempotency_key"))])
+        """
+        return cast(T, _Watched(self, name, target, key))
+
+    def count(self, name: str) -> int:
+        """How often it was done."""
+        return Counter(one.name for one in self.all)[name]
+
+    def keys(self, name: str) -> list[str | None]:
+        """The keys that it was done under, in order."""
+        return [one.key for one in self.all if one.name == name]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.all.clear()
+
+
+class _Watched(Generic[T]):
+    """An object whose methods are recorded."""
+
+    def __init__(self, recorder: EffectRecorder, name: str, target: T, key: str | None) -> None:
+        self._recorder = recorder
+        self._name = name
+        self._target = target
+        self._key = key
+
+    def __getattr__(self, attribute: str) -> Any:
+        found = getattr(self._target, attribute)
+        if not callable(found):
+            return found
+
+        def call(*args: Any, **options: Any) -> Any:
+            result = found(*args, **options)
+            if hasattr(result, "__await__"):
+                return self._after(result, attribute, options)
+            self._note(attribute, options)
+            return result
+
+        return call
+
+    async def _after(self, result: Any, attribute: str, options: dict[str, Any]) -> Any:
+        answer = await result
+        self._note(attribute, options)
+        return answer
+
+    def _note(self, attribute: str, options: dict[str, Any]) -> None:
+        key = options.get(self._key) if self._key else None
+        self._recorder.record(f"{self._name}.{attribute}", key)

@@ -1,0 +1,171 @@
+"""Flows with the bugs that are common, each beside the same flow done right."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from cnstra import CNS, Context, Queue, Signal, Worker, collateral, neuron
+from cnstra.testing import EffectRecorder
+
+Make = Callable[[], Worker]
+
+effects = EffectRecorder()
+ORDER = {"collateralName": "order", "payload": {"id": 7}}
+
+
+def worker(*neurons: Any) -> Worker:
+    queue = Queue("orders", "memory://bugs")
+    return Worker(queue, CNS(neurons), results=["done"], durability="step")
+
+
+def charging(key_of: Callable[[Context[Any]], str | None]) -> Worker:
+    """A till that charges under whatever key that is."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done})
+
+    @till.dendrite(order)
+    async def charge(payload: Any, axon: Any, ctx: Context[Any]) -> Signal[Any]:
+        await asyncio.sleep(0.1)
+        effects.record("charge", key_of(ctx))
+        signal: Signal[Any] = axon.done.create_signal(payload)
+        return signal
+
+    return worker(till)
+
+
+def fresh_key() -> Worker:
+    return charging(lambda ctx: uuid.uuid4().hex)
+
+
+def no_key() -> Worker:
+    return charging(lambda ctx: None)
+
+
+def stable_key() -> Worker:
+    return charging(lambda ctx: ctx.idempotency_key)
+
+
+def minted_key() -> Worker:
+    """A fresh key is right, once a checkpoint holds it."""
+    order, keyed = collateral("order", dict), collateral("keyed", dict)
+    done = collateral("done", dict)
+    mint, till = neuron("mint", {"keyed": keyed}, checkpoint=True), neuron("till", {"done": done})
+
+    @mint.dendrite(order)
+    def on_order(payload: Any, axon: Any) -> Any:
+        return axon.keyed.create_signal({**payload, "key": uuid.uuid4().hex})
+
+    @till.dendrite(keyed)
+    async def charge(payload: Any, axon: Any) -> Any:
+        effects.record("charge", payload["key"])
+        return axon.done.create_signal({"id": payload["id"]})
+
+    return worker(mint, till)
+
+
+def gathering(remember: Callable[[Context[Any], list[Any], int], list[Any]]) -> Worker:
+    """Three parts meet, one after the other, in what `remember` keeps."""
+    order, part, done = (collateral(name, Any) for name in ("order", "part", "done"))
+    split, join = neuron("split", {"part": part}), neuron("join", {"done": done})
+    basket: list[Any] = []
+
+    @split.dendrite(order)
+    def on_order(payload: Any, axon: Any) -> Any:
+        return [axon.part.create_signal(number) for number in range(3)]
+
+    @join.dendrite(part)
+    async def on_part(number: int, axon: Any, ctx: Context[Any]) -> Any:
+        await asyncio.sleep(number)
+        parts = remember(ctx, basket, number)
+        return axon.done.create_signal(sorted(parts)) if len(parts) == 3 else None
+
+    return worker(split, join)
+
+
+def shared_basket() -> Worker:
+    """A list of the process: gone with it, or written to once more by a second attempt."""
+
+    def remember(ctx: Context[Any], basket: list[Any], number: int) -> list[Any]:
+        basket.append(number)
+        return basket
+
+    return gathering(remember)
+
+
+def kept_basket() -> Worker:
+    def remember(ctx: Context[Any], basket: list[Any], number: int) -> list[Any]:
+        parts = [*(ctx.get() or []), number]
+        ctx.set(parts)
+        return parts
+
+    return gathering(remember)
+
+
+def mailing(guard: Callable[[Any], Any]) -> Worker:
+    """Sends a mail that takes its time, inside whatever `guard` makes of it."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    mailer = neuron("mailer", {"done": done})
+
+    @mailer.dendrite(order)
+    async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        async def send() -> None:
+            await asyncio.sleep(60.0)
+            effects.record("mail", ctx.idempotency_key)
+
+        await guard(send())
+        return axon.done.create_signal(payload)
+
+    return worker(mailer)
+
+
+def swallowed_abort() -> Worker:
+    """Takes the end of its worker for a mail that may be left out."""
+
+    async def guard(sending: Any) -> None:
+        try:
+            await sending
+        except asyncio.CancelledError:
+            print("never mind")
+
+    return mailing(guard)
+
+
+def heeded_abort() -> Worker:
+    async def guard(sending: Any) -> None:
+        await sending
+
+    return mailing(guard)
+
+
+def fetching(in_order: bool) -> Worker:
+    """A fan-out over answers that come when they come."""
+    order, part, done = (collateral(name, Any) for name in ("order", "part", "done"))
+    fetch, use = neuron("fetch", {"part": part}), neuron("use", {"done": done})
+
+    @fetch.dendrite(order)
+    async def on_order(payload: Any, axon: Any) -> Any:
+        answers: list[int] = []
+
+        async def ask(number: int) -> int:
+            await asyncio.sleep(0)
+            answers.append(number)
+            return number
+
+        found = await asyncio.gather(*(ask(number) for number in range(4)))
+        return [axon.part.create_signal(one) for one in (found if in_order else answers)]
+
+    @use.dendrite(part)
+    async def on_part(number: int, axon: Any, ctx: Context[Any]) -> Any:
+        effects.record("use", ctx.idempotency_key)
+        return axon.done.create_signal(number)
+
+    return worker(fetch, use)
+
+
+def as_they_come() -> Worker:
+    return fetching(in_order=False)
+
+
+def as_they_were_asked() -> Worker:
+    return fetching(in_order=True)

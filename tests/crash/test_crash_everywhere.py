@@ -1,0 +1,270 @@
+"""`crash_everywhere` sees what is wrong with a flow, and passes one that is right.
+
+`CRASH=full` runs as many cases by chance as it is meant: 2,000 a flow.
+"""
+
+import asyncio
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnstra import CNS, Context, Queue, Worker, collateral, neuron
+from cnstra.errors import InvalidOption
+from cnstra.testing import CrashTestFailed, Fault, crash_everywhere
+from cnstra.testing.observation import Observation
+from cnstra.testing.simulation.plan import ByChance, Fixed
+from cnstra.testing.simulation.trial import Trial
+from tests.crash import bugs
+from tests.crash.bugs import ORDER, Make, effects
+
+ROOT = Path(__file__).parents[2]
+BY_CHANCE = 2000 if os.environ.get("CRASH") == "full" else 20
+
+BUGS: list[tuple[Make, str, Make]] = [
+    (bugs.fresh_key, "had under several keys", bugs.stable_key),
+    (bugs.fresh_key, "had under several keys", bugs.minted_key),
+    (bugs.no_key, "without a key", bugs.stable_key),
+    (bugs.shared_basket, "the result is", bugs.kept_basket),
+    (bugs.swallowed_abort, "'mail' of neuron 'mailer' is missing", bugs.heeded_abort),
+    (bugs.as_they_come, "the result is", bugs.as_they_were_asked),
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint", "right"),
+    BUGS,
+    ids=[f"{one[0].__name__}-{one[2].__name__}" for one in BUGS],
+)
+async def test_a_common_bug_is_caught_and_its_remedy_passes(
+    wrong: Make, complaint: str, right: Make
+) -> None:
+    found = await crash_everywhere(wrong, ORDER, by_chance=10)
+    clean = await crash_everywhere(right, ORDER, by_chance=10)
+
+    with pytest.raises(CrashTestFailed, match=complaint):
+        found.check()
+    clean.check()
+    assert clean.trials > 20
+    assert clean.deaths > 5
+
+
+async def test_a_finding_is_replayed_alone_with_its_trace() -> None:
+    report = await crash_everywhere(bugs.no_key, ORDER, by_chance=0)
+    first = report.findings[0]
+
+    again = await crash_everywhere(bugs.no_key, ORDER, replay=first.replay)
+
+    assert again.trials == 1
+    assert again.findings == (first,)
+    assert any("has effect charge" in line for line in first.trace)
+
+
+async def test_a_repeat_under_its_key_is_reported_and_is_no_fault() -> None:
+    report = await crash_everywhere(bugs.stable_key, ORDER, by_chance=0)
+
+    ((repeat, places),) = report.repeats.items()
+    assert (repeat.effect, repeat.neuron) == ("charge", "till")
+    assert places["after effect 'charge' of neuron 'till': the process died"] == 1
+    assert "effect 'charge' of neuron 'till' was repeated under its key" in str(report)
+    assert report.ok
+
+
+def flow(durability: Any = "behind", pause: float = 1.0) -> Worker:
+    """A fan-out, a join by context, and effects at each step."""
+    order, part, total = (collateral(name, Any) for name in ("order", "part", "total"))
+    done = collateral("done", Any)
+    split = neuron("split", {"part": part})
+    price, sum_up = neuron("price", {"total": total}, concurrency=2), neuron("sum", {"done": done})
+
+    @split.dendrite(order)
+    def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        effects.record("split", ctx.idempotency_key)
+        return [axon.part.create_signal(number) for number in range(3)]
+
+    @price.dendrite(part)
+    async def on_part(number: int, axon: Any, ctx: Context[Any]) -> Any:
+        await asyncio.sleep(number * pause)
+        effects.record("price", ctx.idempotency_key)
+        return axon.total.create_signal(number * 10)
+
+    @sum_up.dendrite(total)
+    async def on_total(amount: int, axon: Any, ctx: Context[Any]) -> Any:
+        count, total_so_far = ctx.get() or (0, 0)
+        ctx.set([count + 1, total_so_far + amount])
+        return axon.done.create_signal(total_so_far + amount) if count == 2 else None
+
+    queue = Queue("orders", "memory://flow")
+    return Worker(queue, CNS([split, price, sum_up]), results=[done], durability=durability)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("durability", ["exit", "behind", "step"])
+async def test_a_flow_survives_at_every_point(durability: str) -> None:
+    report = await crash_everywhere(
+        lambda: flow(durability), ORDER, by_chance=BY_CHANCE, max_attempts=2
+    )
+
+    report.check()
+    assert report.trials > 60
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("durability", ["exit", "step"])
+async def test_a_flow_survives_as_a_message(durability: str) -> None:
+    """It comes twice, in any order, and its result is stored before it is acknowledged."""
+    report = await crash_everywhere(
+        lambda: flow(durability), ORDER, broker="messages", by_chance=BY_CHANCE, max_attempts=2
+    )
+
+    report.check()
+    assert report.trials > 60
+
+
+async def test_a_flow_that_fails_by_itself_is_no_subject() -> None:
+    def broken() -> Worker:
+        order = collateral("order", Any)
+        till = neuron("till")
+
+        @till.dendrite(order)
+        def on_order(payload: Any) -> None:
+            raise ValueError("no change")
+
+        return Worker(Queue("orders", "memory://broken"), CNS([till]))
+
+    with pytest.raises(
+        CrashTestFailed, match=r"Without any fault the job was dead-lettered.*no change"
+    ):
+        await crash_everywhere(broken, ORDER)
+
+
+async def test_a_flow_that_waits_for_ever_is_said_to() -> None:
+    def waiting() -> Worker:
+        order = collateral("order", Any)
+        till = neuron("till")
+
+        @till.dendrite(order)
+        async def on_order(payload: Any) -> None:
+            await asyncio.Event().wait()
+
+        return Worker(Queue("orders", "memory://waiting"), CNS([till]))
+
+    with pytest.raises(CrashTestFailed, match="never ended"):
+        await crash_everywhere(waiting, ORDER, within=600.0)
+
+
+async def test_what_keeps_the_application_from_starting_is_raised() -> None:
+    def make() -> Worker:
+        raise OSError("no settings")
+
+    with pytest.raises(OSError, match="no settings"):
+        await crash_everywhere(make, ORDER)
+
+
+async def test_a_replay_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="what a finding of the report says"):
+        await crash_everywhere(flow, ORDER, replay="0/0/1/NOTHING")
+    with pytest.raises(InvalidOption, match="simulation"):
+        await crash_everywhere(flow, ORDER, engine="threads")  # type: ignore[arg-type]
+
+
+async def test_a_dead_process_cleans_up_unseen() -> None:
+    """Its `finally` blocks run in this process, some time, but nothing that they do is seen."""
+
+    def tidy() -> Worker:
+        order, done = collateral("order", Any), collateral("done", Any)
+        till = neuron("till", {"done": done})
+
+        @till.dendrite(order)
+        async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+            try:
+                effects.record("charge", ctx.idempotency_key)
+                await asyncio.sleep(1.0)
+            finally:
+                effects.record("release", f"release {ctx.idempotency_key}")
+            return axon.done.create_signal(payload)
+
+        return bugs.worker(till)
+
+    effects.clear()
+    calm = trial(tidy, {})
+    place = next(at for at, point in enumerate(calm.points) if "charge" in point.what)
+    seen = trial(tidy, {place: Fault.DIE})
+
+    names = [one.slot.name for one in seen.effects]
+    assert names == ["charge", "charge", "release"]
+    assert effects.all == []
+
+
+def trial(make: Make, faults: dict[int, Fault]) -> Observation:
+    found = Trial(make, ORDER, schedule="1", plan=Fixed(faults), options={}, within=1e6)
+    return found.run()
+
+
+TRACES = """
+import sys
+from tests.crash.test_crash_everywhere import traces_of
+print(traces_of(int(sys.argv[1])))
+"""
+
+
+def traces_of(seed: int) -> str:
+    """A digest of all that happens in some trials."""
+    digest = hashlib.sha256()
+    for number in range(8):
+        token = f"{seed}/{number}"
+        plan, options = ByChance(token, ()), {"max_attempts": 2}
+        trial = Trial(flow, ORDER, schedule=token, plan=plan, options=options, within=1e6)
+        digest.update("\n".join(trial.run().trace).encode())
+    return digest.hexdigest()
+
+
+def test_the_same_seed_gives_the_same_trace_in_any_process() -> None:
+    told = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", TRACES, "7"], cwd=ROOT, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }  # fmt: skip
+
+    assert told == {traces_of(7) + "\n"}
+    assert traces_of(7) != traces_of(8)
+
+
+def process_flow() -> Worker:
+    return flow("step", pause=0.002)
+
+
+async def test_real_processes_are_killed_at_every_point() -> None:
+    report = await crash_everywhere(process_flow, ORDER, engine="processes")
+
+    report.check()
+    assert report.deaths == report.trials == report.points
+    assert report.trials > 20
+    assert any(repeat.effect == "price" for repeat in report.repeats)
+
+
+async def test_real_kills_find_a_bug_too_and_replay_it() -> None:
+    report = await crash_everywhere("tests.crash.bugs:fresh_key", ORDER, engine="processes")
+    first = report.findings[0]
+    again = await crash_everywhere(
+        "tests.crash.bugs:fresh_key", ORDER, engine="processes", replay=first.replay
+    )
+
+    assert "had under several keys" in first.what
+    assert [one.where for one in again.findings] == [first.where]
+
+
+async def test_what_other_processes_cannot_find_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="module:name"):
+        await crash_everywhere(flow(), ORDER, engine="processes")
+
+
+async def test_an_application_that_cannot_be_imported_says_why() -> None:
+    with pytest.raises(CrashTestFailed, match="nowhere"):
+        await crash_everywhere("tests.crash.nowhere:worker", ORDER, engine="processes")

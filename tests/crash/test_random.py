@@ -1,0 +1,133 @@
+"""Any graph, under any schedule of faults: every invariant holds.
+
+`CRASH=full` tries many more. What hypothesis prints of a failure replays it.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cnstra import Context, Neuron, Signal
+from tests.crash.exhaustive import DURABILITIES, expected_of, judge
+from tests.crash.grounds import FIELDS
+from tests.crash.invariants import trace_complaints
+from tests.crash.lives import MOMENTS, Fault
+from tests.crash.shapes import Scene, Shape, Work
+from tests.crash.shapes.scene import Kind
+from tests.crash.trials import Trial
+
+EXAMPLES = 3_000 if os.environ.get("CRASH") == "full" else 60
+ATTEMPTS = 100
+"""More than all failures of any of these graphs."""
+
+FEW = st.integers(1, 3)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A neuron: it emits `width` signals to each of the neurons that stand so much further on.
+
+    fails: so many times, each activation. sleeps: seconds.
+    """
+
+    targets: tuple[int, ...] = ()
+    width: int = 1
+    kind: Kind = "async"
+    fails: int = 0
+    sleeps: float = 0.0
+    checkpoint: bool = False
+    gate: int | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Neurons in a row: the first hears the entry, the last speaks the result."""
+
+    nodes: tuple[Node, ...]
+
+    def shape(self) -> Shape:
+        checkpoints = frozenset(f"n{at}" for at, node in enumerate(self.nodes) if node.checkpoint)
+        return Shape(str(self.nodes), self._build, attempts=ATTEMPTS, checkpoints=checkpoints)
+
+    def _build(self, scene: Scene) -> list[Neuron[Any, Any]]:
+        channels = [scene.entry, *(scene.channel(f"c{at}") for at in range(1, len(self.nodes)))]
+        return [self._neuron(scene, at, channels) for at in range(len(self.nodes))]
+
+    def _neuron(self, scene: Scene, at: int, channels: list[Any]) -> Neuron[Any, Any]:
+        node, name = self.nodes[at], f"n{at}"
+        further = [channels[at + step] for step in node.targets if at + step < len(channels)]
+        targets = further or [scene.result]
+        fails = scene.fails(name, times=node.fails)
+
+        def emit(work: Work, ctx: Context[Any]) -> list[Signal[Work]]:
+            del ctx
+            places = [one for one in targets for _ in range(node.width)]
+            return [one.create_signal(scene.next(work, n)) for n, one in enumerate(places)]
+
+        async def trouble(work: Work, ctx: Context[Any]) -> bool:
+            if node.sleeps:
+                await scene.stage.clock.sleep(node.sleeps)
+            return bool(node.fails) and await fails(work, ctx)
+
+        return scene.neuron(
+            name, channels[at], emit, list(dict.fromkeys(targets)), kind=node.kind, trouble=trouble,
+            checkpoint=node.checkpoint, concurrency=node.gate,
+        )  # fmt: skip
+
+
+nodes = st.builds(
+    Node,
+    targets=st.lists(FEW, max_size=2).map(tuple),
+    width=st.integers(1, 2),
+    kind=st.sampled_from(["sync", "async"]),
+    fails=st.sampled_from([0, 0, 1, 2]),
+    sleeps=st.sampled_from([0.0, 0.0, 0.1, 5.0]),
+    checkpoint=st.booleans(),
+    gate=st.sampled_from([None, None, 1, 2]),
+)
+graphs = st.lists(nodes, min_size=1, max_size=4).map(lambda found: Graph(tuple(found)))
+
+
+@st.composite
+def faults(draw: st.DrawFn) -> Fault:
+    call = draw(st.sampled_from(sorted(MOMENTS)))
+    return Fault(call, draw(st.integers(1, 6)), draw(st.sampled_from(MOMENTS[call])))
+
+
+few = st.lists(faults(), max_size=3).map(tuple)
+trials = st.builds(
+    Trial,
+    graphs.map(Graph.shape),
+    st.sampled_from(DURABILITIES),
+    st.lists(few, max_size=4).map(tuple),
+    few,
+)
+
+
+@pytest.fixture(autouse=True)
+def _silence() -> Iterator[None]:
+    logger = logging.getLogger("cnstra")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(before)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("store", ["memory", "messages", "copies"])
+def test_any_graph_under_any_faults(store: str) -> None:
+    @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
+    @given(trials)
+    def check(trial: Trial) -> None:
+        with FIELDS[store]() as place:
+            story, again = place.play(trial), place.play(trial)
+        assert list(judge(trial, story, expected_of(trial.shape))) == []
+        assert list(trace_complaints(story.lines, again.lines)) == []
+
+    check()

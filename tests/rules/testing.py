@@ -1,0 +1,111 @@
+"""Lines of the engine and the durable run whose loss `crash_everywhere` sees in a user's flow."""
+
+from tests.rules.mutation import Mutation
+
+BEHIND = "crash/test_crash_everywhere.py::test_a_flow_survives_at_every_point[behind]"
+STEP = "crash/test_crash_everywhere.py::test_a_flow_survives_at_every_point[step]"
+UNSEEN = "crash/test_crash_everywhere.py::test_a_dead_process_cleans_up_unseen"
+SEEDS = "crash/test_crash_everywhere.py::test_the_same_seed_gives_the_same_trace_in_any_process"
+
+MESSAGE = "crash/test_crash_everywhere.py::test_a_flow_survives_as_a_message[step]"
+
+MUTATIONS = [
+    Mutation(
+        "SIM",
+        "a write under an older epoch is refused",
+        "adapters/memory/runs.py",
+        "if run.epoch != ticket.epoch or run.seq > ticket.seq or run.result is not None:",
+        "if run.result is not None:",
+        BEHIND,
+    ),
+    Mutation(
+        "SIM",
+        "what is done is owed no longer",
+        "durable/recording.py",
+        """            for prefix in ("t/", "e/", "s/"):
+                progress.delete(prefix + key)
+            for entry""",
+        "            for entry",
+        STEP,
+    ),
+    Mutation(
+        "SIM",
+        "each branch has a key of its own",
+        "durable/lineage.py",
+        'place = b"#%d" % position if',
+        'place = b"#" if',
+        STEP,
+    ),
+    Mutation(
+        "SIM",
+        "a context value is saved with its activation",
+        "durable/recording.py",
+        """                progress.put(entry, value)
+            self._keep(change)""",
+        "                progress.put(entry, value)",
+        STEP,
+    ),
+    Mutation(
+        "SIM",
+        "all branches are resumed",
+        "durable/recording.py",
+        """        self._owed = len(items)
+        return items
+
+    def suspect""",
+        """        self._owed = len(items)
+        return items[:1]
+
+    def suspect""",
+        STEP,
+    ),
+    Mutation(
+        "SIM",
+        "a write that was refused is written again",
+        "durable/journal.py",
+        "except StoreUnavailable as error:",
+        "except ZeroDivisionError as error:",
+        STEP,
+    ),
+    Mutation(
+        "SIM",
+        "the result replaces the progress",
+        "adapters/memory/runs.py",
+        "        run.entries = {}\n        run.released",
+        "        run.released",
+        STEP,
+    ),
+    Mutation(
+        "SIM",
+        "a finished run is not run again",
+        "durable/run.py",
+        "        if self._saved.result is not None:\n            return Finished",
+        "        if False:\n            return Finished",
+        MESSAGE,
+    ),
+    Mutation(
+        "SIM",
+        "a job is acknowledged last",
+        "jobs/attempt.py",
+        """                await run.finish(result, self._queue.keep_results)
+                return Settled(Completed(result), None)""",
+        "                return Settled(Completed(result), None)",
+        MESSAGE,
+    ),
+    Mutation(
+        "SIM",
+        "a dead process reaches nobody",
+        "testing/simulation/life.py",
+        "        unseen.run(current.set, NOBODY)\n",
+        "",
+        UNSEEN,
+    ),
+    Mutation(
+        "SIM",
+        "the order of tasks comes from the seed",
+        "testing/simulation/loop.py",
+        "self._timeline.chance.shuffle(steps)",
+        "__import__('random').SystemRandom().shuffle(steps)",
+        SEEDS,
+    ),
+]
