@@ -18,6 +18,8 @@ MODULES = (
     "object_stores",
     "bullmq_jobs",
     "postgres_jobs",
+    "history",
+    "page",
     "telemetry",
 )
 

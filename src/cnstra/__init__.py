@@ -24,6 +24,7 @@ from cnstra.errors import (
     RetryAfter,
     StimulationFailed,
 )
+from cnstra.history.history import History
 from cnstra.jobs.blocking import blocking
 from cnstra.jobs.job import Job
 from cnstra.jobs.limits import RateLimit
@@ -45,6 +46,7 @@ __all__ = [
     "Context",
     "DoNotRetry",
     "FailedTask",
+    "History",
     "Job",
     "JobFailed",
     "ListenerFailed",

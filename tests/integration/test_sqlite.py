@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cnstra.adapters.sqlite.location import Location
-from cnstra.adapters.sqlite.opening import APPLICATION_ID
+from cnstra.adapters.sqlite.opening import JOBS
 from cnstra.adapters.sqlite.statements import statement
 from cnstra.clock import SYSTEM_CLOCK
 from cnstra.durable.store import Patch, Ticket
@@ -250,7 +250,7 @@ async def test_many_processes_may_be_the_first(sqlite_file: Place, file: Path) -
 
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (6,)
-        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA application_id").fetchone() == (JOBS.application_id,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

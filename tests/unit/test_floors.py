@@ -21,18 +21,18 @@ FLOORS: Mapping[str, set[str]] = {
     "engine": FOUNDATION,
     "durable": FOUNDATION | {"engine"},
     "oimdb": FOUNDATION | {"engine"},
-    "jobs": FOUNDATION | {"engine", "durable"},
-    "effects": FOUNDATION | {"engine", "durable", "jobs"},
-    "adapters": FOUNDATION | {"engine", "durable", "jobs"},
+    "history": FOUNDATION | {"engine", "durable"},
+    "jobs": FOUNDATION | {"engine", "durable", "history"},
+    "effects": FOUNDATION | {"engine", "durable", "history", "jobs"},
+    "adapters": FOUNDATION | {"engine", "durable", "history", "jobs"},
 }
-FRONT_DOOR = FOUNDATION | {"engine", "durable", "jobs"}
+FRONT_DOOR = FOUNDATION | {"engine", "durable", "history", "jobs"}
 PEOPLE = {
     "__main__",
     "cli",
     "cnstra_pytest",
     "dashboard",
     "demo",
-    "history",
     "mcp",
     "telemetry",
     "testing",

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from cnstra.cli import (
     check,
+    dashboard,
     dead,
     doctor,
     enqueue,
@@ -59,6 +60,7 @@ app.command("doctor")(doctor.doctor)
 app.command("mcp")(mcp.mcp)
 app.command("pause")(steering.pause)
 app.command("resume")(steering.resume)
+app.command("dashboard")(dashboard.dashboard)
 app.command("migrate")(migrate.migrate)
 app.command("demo")(demo.demo)
 

@@ -1,7 +1,7 @@
 """One attempt at a run that outlives its process: load, run or resume, commit, outcome."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,8 @@ from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
 from cnstra.engine.abort import AbortController
 from cnstra.engine.audience import Audience, Listener
 from cnstra.engine.cns import CNS
-from cnstra.engine.recorder import Item
+from cnstra.engine.network import Network
+from cnstra.engine.recorder import Item, Recorder
 from cnstra.engine.signals import Collateral, Signal
 from cnstra.engine.stimulation import DEFAULT_GRACE, Stimulation
 from cnstra.engine.tasks import FailedTask
@@ -64,6 +65,9 @@ class Superseded:
 
 
 Outcome = Finished | Unfinished | Quarantined | Superseded
+
+Tap = Callable[[Recorder, Progress, Network], Recorder]
+"""Puts something before the recorder of a run, to see what it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ class DurableRun:
         attempt: int = 1,
         carried: bytes | None = None,
         on_response: Listener | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self._cns = cns
         self._id = run_id
@@ -126,6 +131,7 @@ class DurableRun:
         self._attempt = attempt
         self._saved = saved
         self._on_response = on_response
+        self._tap = tap
         self._aborted_early: AbortController | None = None
         self._stimulation: Stimulation | None = None
         self.progress = self._restore(carried)
@@ -232,7 +238,7 @@ class DurableRun:
         self, recording: Recording, items: list[Item], entries: list[Signal[Any]]
     ) -> Stimulation:
         stimulation = self._stimulation = self._cns.recorded_run(
-            recording,
+            self._tapped(recording),
             stimulation_id=self.progress.stimulation_id,
             contexts=self.progress.contexts(),
             attempt=self._attempt,
@@ -243,6 +249,13 @@ class DurableRun:
         early = self._aborted_early
         stimulation.begin(items, entries, None if early is None else early.signal)
         return stimulation
+
+    def _tapped(self, recording: Recording) -> Recorder:
+        """The recorder of the run, with the tap before it if there is one."""
+        if self._tap is None:
+            return recording
+        recording.put_down()
+        return self._tap(recording, self.progress, self._cns.network)
 
     async def _conclude(self, stimulation: Stimulation, recording: Recording) -> Outcome:
         failed = stimulation.failed_tasks

@@ -8,6 +8,7 @@ from typing import cast
 import msgspec
 
 from cnstra.durable.io_thread import Mailbox
+from cnstra.durable.progress import Progress
 from cnstra.durable.run import (
     DurableOptions,
     DurableRun,
@@ -19,6 +20,8 @@ from cnstra.durable.run import (
 )
 from cnstra.durable.store import Saved, Ticket
 from cnstra.engine.cns import CNS
+from cnstra.engine.network import Network
+from cnstra.engine.recorder import Recorder
 from cnstra.engine.tasks import FailedTask, error_to_wire
 from cnstra.errors import (
     CnstraError,
@@ -30,7 +33,11 @@ from cnstra.errors import (
     StimulationFailed,
     StoreError,
     StoreUnavailable,
+    UndecodableJob,
 )
+from cnstra.history.attempts import AttemptLog, Subject
+from cnstra.history.history import WorkerLog
+from cnstra.history.tap import Tap
 from cnstra.jobs.envelope import entry_in
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.retry import MAX_DELAY, backoff_from_wire
@@ -63,8 +70,8 @@ class Attempt:
     """A delivery, while this worker holds it. `handle` runs it; the rest steers it meanwhile."""
 
     __slots__ = (
-        "__weakref__", "_cancelled", "_cns", "_grace", "_lost", "_mailbox", "_options", "_queue",
-        "_released", "_run", "delivery", "expires",
+        "__weakref__", "_cancelled", "_cns", "_grace", "_history", "_log", "_lost", "_mailbox",
+        "_options", "_queue", "_released", "_run", "delivery", "expires",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +83,7 @@ class Attempt:
         options: DurableOptions,
         mailbox: Mailbox,
         expires: float,
+        history: WorkerLog | None = None,
     ) -> None:
         self.delivery = delivery
         self.expires = expires
@@ -84,6 +92,8 @@ class Attempt:
         self._cns = cns
         self._options = options
         self._mailbox = mailbox
+        self._history = history
+        self._log: AttemptLog | None = None
         self._run: DurableRun | None = None
         self._released: object = None
         self._grace: float | None = None
@@ -98,6 +108,8 @@ class Attempt:
         Never raises for what is wrong with the job itself.
         """
         try:
+            if self._history is not None:
+                self._log = self._history.attempt(self._subject())
             signal = entry_in(self.delivery.job_id, self.delivery.data)
             saved = self.delivery.saved or await self._load()
             if saved is None:
@@ -114,6 +126,22 @@ class Attempt:
                     "Job %r broke its worker; it is dead-lettered.", self.delivery.job_id
                 )
             return await self._refuse(error)
+
+    def settled(self, settlement: Settlement) -> None:
+        """What became of it, as its broker knows by now."""
+        if self._log is None:
+            return
+        match settlement:
+            case Completed():
+                self._log.settled("completed")
+            case Retry(delay, _, error):
+                self._log.settled("retried", error, delay)
+            case Requeued():
+                self._log.settled("requeued")
+            case DeadLettered(error, _):
+                self._log.settled("dead", error)
+            case Lost():
+                self._log.settled("lost")
 
     # --- what others ask of it, at any time
 
@@ -186,7 +214,25 @@ class Attempt:
             options=self._options,
             attempt=self.delivery.attempts_made + 1,
             carried=self.delivery.progress,
+            tap=None if self._log is None else self._tapped,
         )
+
+    def _subject(self) -> Subject:
+        """What the history is told that this attempt is about."""
+        one = self.delivery
+        try:
+            signal = entry_in(one.job_id, one.data)
+            collateral, payload = signal.collateral_name, bytes(signal.payload)
+        except UndecodableJob:
+            collateral, payload = "", None
+        return Subject(
+            one.run, self._queue.name, one.job_id, one.attempts_made + 1, one.created_at,
+            collateral, payload,
+        )  # fmt: skip
+
+    def _tapped(self, recorder: Recorder, progress: Progress, network: Network) -> Recorder:
+        assert self._log is not None
+        return Tap(self._log, recorder, progress, network)
 
     def _catch_up(self, run: DurableRun) -> None:
         """Pass on what was asked before there was a run to ask."""

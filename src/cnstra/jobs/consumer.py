@@ -310,6 +310,7 @@ class Consumer:
 
     def _let_out(self, attempt: Attempt, settlement: Settlement) -> None:
         """The job is settled."""
+        attempt.settled(settlement)
         if self._completed is not None and isinstance(settlement, Completed):
             self._mailbox.post(partial(self._completed, attempt.delivery.run))
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO

@@ -50,6 +50,25 @@ async def edit_context(
     await _edit(queue, job_id, change)
 
 
+async def leave_out(queue: Queue, job_id: str, key: str) -> None:
+    """Let the job owe the task of that key no more: a retry runs the other branches alone, and
+    what would have come of this one is in no result.
+
+    Raises `NotEditable`, also where the job owes nothing else.
+    """
+
+    def change(progress: Progress) -> None:
+        if progress.task(key) is None:
+            raise NotEditable(job_id=job_id, reason="it does not owe that task any more")
+        if len(progress.tasks()) == 1:
+            reason = "it owes nothing else, and a job that owes nothing is completed: remove it"
+            raise NotEditable(job_id=job_id, reason=reason)
+        for prefix in ("t/", "e/", "s/"):
+            progress.delete(prefix + key)
+
+    await _edit(queue, job_id, change)
+
+
 async def _edit(queue: Queue, job_id: str, change: Callable[[Progress], None]) -> None:
     """Change the saved progress of a dead job, whose run nobody holds."""
     job = await queue.record(job_id)

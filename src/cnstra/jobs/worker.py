@@ -20,6 +20,7 @@ from cnstra.engine.resources import Given
 from cnstra.engine.signals import Collateral
 from cnstra.engine.stimulation import DEFAULT_GRACE
 from cnstra.errors import InvalidOption, UnboundedHandler
+from cnstra.history.history import History, WorkerLog
 from cnstra.jobs.attempt import Attempt
 from cnstra.jobs.consumer import Consumer
 from cnstra.jobs.limits import RateLimit
@@ -49,7 +50,7 @@ class Worker:
         `None`: for ever.
     resources: given instead of what the CNS has for them, and with the others of the CNS opened for
         this worker alone. Without any, the worker opens those of the CNS, if nobody has.
-
+    history: where each attempt and task is kept for people: a `History`, or its URL.
     observers: who looks on, as `cnstra.telemetry.Telemetry()`.
 
     Raises `UnknownCollateral` for a result that the graph does not have.
@@ -71,6 +72,7 @@ class Worker:
         grace: float | timedelta = DEFAULT_GRACE,
         crash_limit: int | None = DEFAULT_CRASH_LIMIT,
         resources: Iterable[Given] = (),
+        history: History | str | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
         if concurrency < 1:
@@ -80,6 +82,8 @@ class Worker:
         self.queue = queue
         given = list(resources)
         self.cns = cns.with_resources(given) if given else cns
+        self.history = None if history is None else History.of(history, queue.clock)
+        self._concurrency = concurrency
         self._grace = seconds(grace)
         self._options = DurableOptions.of(results, durability, self._grace, crash_limit)
         for name in self._options.results:
@@ -92,6 +96,7 @@ class Worker:
         self._consumer = Consumer(queue, concurrency, seconds(lease), rate_limit)
         self._tasks: dict[Attempt, asyncio.Task[None] | None] = {}
         self._mailbox: Mailbox | None = None
+        self._log: WorkerLog | None = None
         self._stops = 0
         self._observers: list[Observer] = []
         for one in observers:
@@ -112,12 +117,13 @@ class Worker:
                 raise UnboundedHandler(neuron=receiver.neuron_name, limit=limit)
 
     def with_queue(self, queue: Queue) -> "Worker":
-        """The same worker, not running, on another queue: for a test.
+        """The same worker, not running, on another queue and without a history: for a test.
 
         >>> app.worker.with_queue(Queue("orders", "memory://test"))
         """
         other = copy.copy(self)
         other.queue = queue
+        other.history = None
         other._consumer = self._consumer.with_queue(queue)
         other._tasks = {}
         other._observers = list(self._observers)
@@ -144,13 +150,27 @@ class Worker:
             over = asyncio.Event()
             self._stops = 0
             tended = [one for one in self.cns.resources.all() if isinstance(one, Tended)]
-            self._consumer.start(
-                mailbox, self._make, self._accept, over.set,
-                completed=_to_each(tended), until_idle=until_idle,
-            )  # fmt: skip
-            async with _tending(tended):
-                with self._stopped_by_signals() if signals else nullcontext():
-                    await self._see_through(over)
+            async with self._recorded():
+                self._consumer.start(
+                    mailbox, self._make, self._accept, over.set,
+                    completed=_to_each(tended), until_idle=until_idle,
+                )  # fmt: skip
+                async with _tending(tended):
+                    with self._stopped_by_signals() if signals else nullcontext():
+                        await self._see_through(over)
+
+    @asynccontextmanager
+    async def _recorded(self) -> AsyncGenerator[None, None]:
+        """Tell the history, if there is one, of all that this worker does."""
+        if self.history is None:
+            yield
+            return
+        self._log = await self.history.join(self.queue.name, self._concurrency)
+        try:
+            yield
+        finally:
+            log, self._log = self._log, None
+            await log.leave()
 
     async def _see_through(self, over: asyncio.Event) -> None:
         cancelled: asyncio.CancelledError | None = None
@@ -185,6 +205,7 @@ class Worker:
             options=self._options,
             mailbox=self._mailbox,
             expires=expires,
+            history=self._log,
         )
 
     def _accept(self, attempts: Sequence[Attempt]) -> None:

@@ -7,6 +7,7 @@ other brokers, keeps its runs there too.
 
 from cnstra.adapters.bullmq.broker import BullMQBroker
 from cnstra.adapters.bullmq.client import Client
+from cnstra.adapters.bullmq.history import RedisHistory
 from cnstra.adapters.bullmq.location import location_of
 from cnstra.adapters.bullmq.runs import RunStore
 from cnstra.adapters.bullmq.scripts import package_folder
@@ -27,3 +28,8 @@ def broker(
 
 def store(url: str, clock: Clock) -> RunStore:
     return RunStore(Client(location_of(url)), RUNS, clock, owns_client=True)
+
+
+def history(url: str, clock: Clock) -> RedisHistory:
+    del clock
+    return RedisHistory(Client(location_of(url)))

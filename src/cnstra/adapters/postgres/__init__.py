@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from cnstra.adapters.postgres.broker import PostgresBroker
 from cnstra.adapters.postgres.database import Database
+from cnstra.adapters.postgres.history import PostgresHistory
 from cnstra.adapters.postgres.location import Location
 from cnstra.adapters.postgres.migrating import transaction
 from cnstra.adapters.postgres.store import PostgresStore
@@ -26,6 +27,11 @@ def broker(
 
 def store(url: str, clock: Clock) -> PostgresStore:
     return PostgresStore(Database(Location.of(url), clock))
+
+
+def history(url: str, clock: Clock) -> PostgresHistory:
+    del clock
+    return PostgresHistory(Location.of(url))
 
 
 async def migrate(url: str) -> Sequence[int]:

@@ -70,12 +70,17 @@ class Database:
 
     async def reached(self, work: Awaitable[T], unavailable: Unavailable) -> T:
         """What `work` returns. What the server, or the way to it, did is told as `unavailable`."""
-        try:
-            return await work
-        except (psycopg.Error, Unreachable, OSError) as error:
-            if not is_of_the_server(error):
-                raise
-            raise unavailable(url=self.location.shown, reason=reason_of(error)) from error
+        return await reached(self.location, work, unavailable)
+
+
+async def reached(location: Location, work: Awaitable[T], unavailable: Unavailable) -> T:
+    """What `work` returns. What the server, or the way to it, did is told as `unavailable`."""
+    try:
+        return await work
+    except (psycopg.Error, Unreachable, OSError) as error:
+        if not is_of_the_server(error):
+            raise
+        raise unavailable(url=location.shown, reason=reason_of(error)) from error
 
 
 async def _migrated(pool: Pool, location: Location) -> Sequence[int]:

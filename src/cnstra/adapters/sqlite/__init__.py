@@ -9,7 +9,9 @@ from pathlib import Path
 
 from cnstra.adapters.sqlite.broker import SqliteBroker
 from cnstra.adapters.sqlite.database import Database
+from cnstra.adapters.sqlite.history import SqliteHistory
 from cnstra.adapters.sqlite.location import Location
+from cnstra.adapters.sqlite.opening import HISTORY
 from cnstra.adapters.sqlite.store import SqliteStore
 from cnstra.clock import Clock
 from cnstra.durable.store import ProgressStore
@@ -30,3 +32,7 @@ def missing(url: str) -> Path | None:
 
 def store(url: str, clock: Clock) -> SqliteStore:
     return SqliteStore(Database(Location.of(url), clock))
+
+
+def history(url: str, clock: Clock) -> SqliteHistory:
+    return SqliteHistory(Database(Location.of(url), clock, HISTORY))

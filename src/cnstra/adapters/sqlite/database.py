@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from cnstra.adapters.sqlite.location import Location
-from cnstra.adapters.sqlite.opening import Unsuitable, connect
+from cnstra.adapters.sqlite.opening import JOBS, Kind, Unsuitable, connect
 from cnstra.clock import Clock, pause
 from cnstra.errors import BrokerUnavailable, CnstraError, StoreUnavailable
 
@@ -85,6 +85,7 @@ class Database:
     __slots__ = (
         "_busy_since",
         "_connection",
+        "_kind",
         "_opening",
         "_pending",
         "_retrying",
@@ -97,8 +98,9 @@ class Database:
         "location",
     )
 
-    def __init__(self, location: Location, clock: Clock) -> None:
+    def __init__(self, location: Location, clock: Clock, kind: Kind = JOBS) -> None:
         self.location = location
+        self._kind = kind
         self.clock = clock
         self.generation = 0
         self.bell = asyncio.Event()
@@ -118,7 +120,9 @@ class Database:
         async with self._opening:
             if self._connection is None:
                 try:
-                    self._connection = await self._patiently(lambda: connect(self.location))
+                    self._connection = await self._patiently(
+                        lambda: connect(self.location, self._kind)
+                    )
                 except (sqlite3.Error, OSError, Unsuitable) as error:
                     raise self._told(unavailable, error)  # noqa: B904
                 self._version = data_version(self._connection)

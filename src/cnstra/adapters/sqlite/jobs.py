@@ -14,7 +14,13 @@ from cnstra.jobs.broker import JOB_STATES, JobRecord, JobState, NewJob
 ADD_JOB = statement("add_job")
 FIND_JOB = statement("find_job")
 GET_JOB = statement("get_job")
-LIST_JOBS = statement("list_jobs")
+LISTINGS: Mapping[JobState | None, str] = {
+    None: statement("list_jobs"),
+    "completed": statement("list_completed_jobs"),
+    "dead": statement("list_dead_jobs"),
+}
+"""Of those that may be very many. There are few others, and an index finds them."""
+
 LIST_JOBS_OF_STATE = statement("list_jobs_of_state")
 COUNT_JOBS = statement("count_jobs")
 ASK_TO_CANCEL = statement("ask_to_cancel")
@@ -56,7 +62,7 @@ def page(connection: sqlite3.Connection, queue: int, wanted: Page, now: float) -
         "offset": wanted.offset,
         "now": now,
     }
-    listing = LIST_JOBS if wanted.state is None else LIST_JOBS_OF_STATE
+    listing = LISTINGS.get(wanted.state, LIST_JOBS_OF_STATE)
     return [_record(row, now) for row in connection.execute(listing, terms)]
 
 

@@ -8,13 +8,28 @@ descriptor of a file drops the locks that this process holds on it through SQLit
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from cnstra.adapters.sqlite.location import Location
 from cnstra.adapters.sqlite.statements import script
 from cnstra.errors import NotOurDatabase, SchemaTooNew
 
-APPLICATION_ID = 0x436E5374  # "CnSt"
-SCHEMA_VERSION = 1
+
+class Kind(NamedTuple):
+    """What is kept in a file.
+
+    application_id: by which the file is known. version: of its schema, which `sql/<schema>.sql`
+    makes. other: what to say where it was made for something else.
+    """
+
+    application_id: int
+    version: int
+    schema: str
+    other: str
+
+
+JOBS = Kind(0x436E5374, 1, "schema", "another program made it")  # "CnSt"
+HISTORY = Kind(0x436E4869, 1, "history/schema", "a history needs a file of its own")  # "CnHi"
 
 OLDEST_SQLITE = (3, 35)
 CACHE_KIB = 16_384
@@ -25,7 +40,7 @@ class Unsuitable(Exception):
     """The place, or the machine's SQLite, does not do."""
 
 
-def connect(location: Location) -> sqlite3.Connection:
+def connect(location: Location, kind: Kind = JOBS) -> sqlite3.Connection:
     """A connection to our database at `location`, made there if there is nothing yet.
 
     Raises `NotOurDatabase`, `SchemaTooNew`, `Unsuitable`, and `sqlite3.Error` for the rest: while
@@ -33,7 +48,7 @@ def connect(location: Location) -> sqlite3.Connection:
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise Unsuitable(f"SQLite {sqlite3.sqlite_version} is older than 3.35")
-    _inspect(location.path)
+    _inspect(location.path, kind)
     connection = sqlite3.connect(
         location.path,
         timeout=0,  # a lock is waited for by the event loop, not by a blocked thread
@@ -43,14 +58,14 @@ def connect(location: Location) -> sqlite3.Connection:
     )
     connection.text_factory = _text
     try:
-        _prepare(connection, location)
+        _prepare(connection, location, kind)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _inspect(path: Path) -> None:
+def _inspect(path: Path, kind: Kind) -> None:
     if path.is_dir():
         raise NotOurDatabase(path=str(path), reason="it is a directory")
     if not path.parent.is_dir():
@@ -66,7 +81,7 @@ def _inspect(path: Path) -> None:
             raise NotOurDatabase(path=str(path), reason=str(error)) from error
         # Another process may be writing it for the first time: its lock will tell.
         return
-    _check(path, application, version)
+    _check(path, kind, application, version)
 
 
 def _text(column: bytes) -> str:
@@ -74,12 +89,12 @@ def _text(column: bytes) -> str:
     return column.decode("utf-8", "surrogateescape")
 
 
-def _prepare(connection: sqlite3.Connection, location: Location) -> None:
+def _prepare(connection: sqlite3.Connection, location: Location, kind: Kind) -> None:
     application, version = _identity(connection)
     if not application:
-        _create(connection)
+        _create(connection, kind)
         application, version = _identity(connection)
-    _check(location.path, application, version)
+    _check(location.path, kind, application, version)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise Unsuitable("its file system cannot share memory between processes")
@@ -88,15 +103,15 @@ def _prepare(connection: sqlite3.Connection, location: Location) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {LARGEST_IDLE_LOG}")
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, kind: Kind) -> None:
     # Before the switch to WAL, so that the first commit puts the identity into the file itself.
     connection.execute("BEGIN IMMEDIATE")
     try:
         if _identity(connection) == (0, 0):
-            for statement in script("schema"):
+            for statement in script(kind.schema):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA application_id = {kind.application_id}")
+            connection.execute(f"PRAGMA user_version = {kind.version}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -110,8 +125,8 @@ def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
     return application, version
 
 
-def _check(path: Path, application: int, version: int) -> None:
-    if application != APPLICATION_ID:
-        raise NotOurDatabase(path=str(path), reason="another program made it")
-    if version > SCHEMA_VERSION:
-        raise SchemaTooNew(path=str(path), found=version, known=SCHEMA_VERSION)
+def _check(path: Path, kind: Kind, application: int, version: int) -> None:
+    if application != kind.application_id:
+        raise NotOurDatabase(path=str(path), reason=kind.other)
+    if version > kind.version:
+        raise SchemaTooNew(path=str(path), found=version, known=kind.version)

@@ -1,0 +1,3 @@
+UPDATE :"schema".attempts
+SET bytes = bytes + %s
+WHERE id = %s

@@ -1,0 +1,2 @@
+INSERT INTO :"schema".notes (run, "row")
+VALUES (%s, %s)

@@ -1,0 +1,1 @@
+SELECT to_regclass('"' || %(schema)s || '".versions') IS NOT NULL

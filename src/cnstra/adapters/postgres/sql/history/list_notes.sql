@@ -1,0 +1,4 @@
+SELECT "row"
+FROM :"schema".notes
+WHERE run = %(run)s
+ORDER BY id

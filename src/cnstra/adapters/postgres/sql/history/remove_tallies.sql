@@ -1,0 +1,2 @@
+DELETE FROM :"schema".tallies
+WHERE minute < %(minute)s

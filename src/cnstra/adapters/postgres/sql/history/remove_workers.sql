@@ -1,0 +1,2 @@
+DELETE FROM :"schema".workers
+WHERE seen_at < %(since)s

@@ -1,0 +1,2 @@
+SELECT (SELECT count(*) FROM :"schema".runs),
+    (SELECT coalesce(sum(bytes), 0)::bigint FROM :"schema".attempts)

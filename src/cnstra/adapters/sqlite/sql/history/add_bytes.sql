@@ -1,0 +1,3 @@
+UPDATE attempts
+SET bytes = bytes + ?
+WHERE id = ?

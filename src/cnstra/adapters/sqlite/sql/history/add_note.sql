@@ -1,0 +1,2 @@
+INSERT INTO notes (run, row)
+VALUES (?, ?)

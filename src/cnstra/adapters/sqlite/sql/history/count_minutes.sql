@@ -1,0 +1,6 @@
+SELECT minute, outcome, sum(count)
+FROM tallies
+WHERE queue = ?
+AND minute >= ?
+AND neuron = ''
+GROUP BY minute, outcome

@@ -1,0 +1,5 @@
+SELECT neuron, outcome, bin, sum(count), sum(seconds)
+FROM tallies
+WHERE queue = ?
+AND minute >= ?
+GROUP BY neuron, outcome, bin

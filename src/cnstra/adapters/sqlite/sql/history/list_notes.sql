@@ -1,0 +1,4 @@
+SELECT row
+FROM notes
+WHERE run = ?
+ORDER BY rowid

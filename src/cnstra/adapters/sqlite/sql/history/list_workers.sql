@@ -1,0 +1,4 @@
+SELECT row
+FROM workers
+WHERE seen_at >= ?
+ORDER BY id

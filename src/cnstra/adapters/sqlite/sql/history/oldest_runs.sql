@@ -1,0 +1,4 @@
+SELECT seq, run, updated_at
+FROM runs
+ORDER BY seq
+LIMIT ?

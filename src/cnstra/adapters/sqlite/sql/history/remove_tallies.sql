@@ -1,0 +1,2 @@
+DELETE FROM tallies
+WHERE minute < ?

@@ -1,0 +1,2 @@
+DELETE FROM workers
+WHERE seen_at < ?

@@ -1,0 +1,1 @@
+SELECT (SELECT count(*) FROM runs), (SELECT coalesce(sum(bytes), 0) FROM attempts)

@@ -1,0 +1,3 @@
+SELECT coalesce(sum(bytes), 0)
+FROM attempts
+WHERE run = ?

@@ -1,0 +1,209 @@
+"""What every page and act goes through: who asks, what they may, how it is answered."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from cnstra.dashboard.access import COOKIE, LASTS, Gate, Visit
+from cnstra.dashboard.rendering import environment
+from cnstra.dashboard.sources import Source
+from cnstra.errors import BrokerUnavailable, CnstraError, StoreUnavailable
+
+logger = logging.getLogger("cnstra.dashboard")
+
+LARGEST_FORM = 4 * 1024 * 1024
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request of somebody who may make it. `source`: the queue that it is about."""
+
+    request: Request
+    source: Source
+    person: str
+    visit: Visit
+
+    def query(self, name: str) -> str:
+        """A parameter of the address; empty where it is not given."""
+        return self.request.query_params.get(name, "")
+
+    @property
+    def base(self) -> str:
+        """Where the page is mounted."""
+        return base_of(self.request)
+
+    def url(self, page: str, **parameters: object) -> str:
+        """The address of a page about the same queue."""
+        return address(self.base, page, {"q": self.source.slug, **parameters})
+
+
+View = Callable[["Desk", Ask], Awaitable[Response]]
+Act = Callable[["Desk", Ask, Mapping[str, str]], Awaitable[Response]]
+
+
+class Desk:
+    """The page's one object: what it shows, to whom, and whether they may act."""
+
+    def __init__(
+        self, sources: Sequence[Source], gate: Gate, *, write: bool, hosts: Sequence[str]
+    ) -> None:
+        self.sources = {one.slug: one for one in sources}
+        self.gate = gate
+        self.write = write
+        self._hosts = {one.lower() for one in hosts}
+        self._templates = environment()
+
+    # --- endpoints
+
+    def shows(self, view: View) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint that shows something to those who may see it."""
+
+        async def endpoint(request: Request) -> Response:
+            ask = await self._admit(request)
+            if isinstance(ask, Response):
+                return ask
+            return self._keep_visit(ask, await self._answer(ask, view(self, ask)))
+
+        return endpoint
+
+    def acts(self, act: Act) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint that does something for those who may do it, and meant it."""
+
+        async def endpoint(request: Request) -> Response:
+            form = await form_of(request)
+            ask = await self._admit(request, form.get("q"))
+            if isinstance(ask, Response):
+                return ask
+            if not self.write:
+                return self.refuse(request, 403, "This page only shows. Start it with write=True.")
+            visit = self.gate.visit(request.cookies)
+            if not self.gate.is_from_here(request, visit, form):
+                reason = "That form is not from here, or too old: load the page anew."
+                return self.refuse(request, 403, reason)
+            return await self._answer(ask, act(self, ask, form))
+
+        return endpoint
+
+    async def _admit(self, request: Request, slug: str | None = None) -> Ask | Response:
+        if not self.is_host_known(request):
+            return self.refuse(request, 421, "The page is not served under this host name.")
+        person = await self.gate.person(request)
+        if person is None:
+            if self.gate.asks_for_token and request.method == "GET":
+                return RedirectResponse(f"{base_of(request)}/login", 303)
+            return self.refuse(request, 403, "You may not see this page.")
+        name = slug or request.query_params.get("q") or next(iter(self.sources))
+        source = self.sources.get(name)
+        if source is None:
+            return self.refuse(request, 404, "There is no such queue here.")
+        visit = self.gate.visit(request.cookies) or self.gate.new_visit()
+        return Ask(request, source, person, visit)
+
+    async def _answer(self, ask: Ask, answer: Awaitable[Response]) -> Response:
+        """The answer, or what went wrong."""
+        try:
+            return await answer
+        except (BrokerUnavailable, StoreUnavailable) as error:
+            return self.refuse(ask.request, 503, str(error))
+        except CnstraError as error:
+            return self.refuse(ask.request, 409, str(error))
+
+    def is_host_known(self, request: Request) -> bool:
+        """Whether the page is meant to be asked for under this name."""
+        host = request.headers.get("host", "").lower()
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        return not self._hosts or name in self._hosts
+
+    # --- answers
+
+    def render(self, ask: Ask, template: str, *, status: int = 200, **values: Any) -> Response:
+        """A page."""
+        html = self._templates.get_template(template).render(
+            ask=ask,
+            base=ask.base,
+            source=ask.source,
+            sources=list(self.sources.values()),
+            write=self.write,
+            form_token=self.gate.form_token(ask.visit),
+            signed_in=self.gate.asks_for_token,
+            now=ask.source.queue.clock.time(),
+            **values,
+        )
+        return HTMLResponse(html, status, {"Cache-Control": "no-store"})
+
+    def refuse(self, request: Request, status: int, reason: str) -> Response:
+        """A page for those who get none."""
+        html = self._templates.get_template("refusal.html").render(
+            base=base_of(request), reason=reason
+        )
+        return HTMLResponse(html, status, {"Cache-Control": "no-store"})
+
+    def show_login(self, request: Request, *, wrong: bool = False) -> Response:
+        """The page that asks for the token."""
+        html = self._templates.get_template("login.html").render(base=base_of(request), wrong=wrong)
+        return HTMLResponse(html, 401 if wrong else 200, {"Cache-Control": "no-store"})
+
+    def let_in(self, request: Request) -> Response:
+        """Begin a visit, at the first page."""
+        answer = RedirectResponse(f"{base_of(request)}/", 303)
+        self._set_cookie(request, answer, self.gate.new_visit())
+        return answer
+
+    def _keep_visit(self, ask: Ask, answer: Response) -> Response:
+        if self.gate.visit(ask.request.cookies) is None:
+            self._set_cookie(ask.request, answer, ask.visit)
+        return answer
+
+    def _set_cookie(self, request: Request, answer: Response, visit: Visit) -> None:
+        answer.set_cookie(
+            COOKIE,
+            self.gate.cookie(visit),
+            max_age=LASTS,
+            path=base_of(request) or "/",
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+
+
+def base_of(request: Request) -> str:
+    """Where the page is mounted."""
+    root: str = request.scope.get("root_path", "")
+    return root.rstrip("/")
+
+
+def address(base: str, page: str, parameters: Mapping[str, object]) -> str:
+    """An address, its parameters escaped; those that are empty are left out."""
+    given = [
+        f"{name}={quote(str(value), safe='', errors='replace')}"
+        for name, value in parameters.items()
+        if value not in ("", None)
+    ]
+    return f"{base}/{page}{'?' + '&'.join(given) if given else ''}"
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form, the first of each name. What is too large counts as empty."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_FORM:
+            return {}
+    pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+    return dict(reversed(pairs))

@@ -1,0 +1,150 @@
+"""What a history needs of the database that it is kept in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from cnstra.history.records import AttemptRow, Note, RunRow, RunState, Story, TaskRow, WorkerRow
+
+MOST_TASKS = 2_000
+"""How many tasks of one run are shown."""
+
+
+class Tally(NamedTuple):
+    """What is counted together: jobs where `neuron` is empty, else its tasks.
+
+    `minute`: minutes since the epoch; `bin`: of their durations.
+    """
+
+    queue: str
+    minute: int
+    neuron: str
+    outcome: str
+    bin: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is written at once. A row of an attempt or task replaces the one written before."""
+
+    attempts: list[AttemptRow] = field(default_factory=list[AttemptRow])
+    tasks: list[TaskRow] = field(default_factory=list[TaskRow])
+    workers: list[WorkerRow] = field(default_factory=list[WorkerRow])
+    notes: list[Note] = field(default_factory=list[Note])
+    tallies: dict[Tally, tuple[int, float]] = field(default_factory=dict[Tally, tuple[int, float]])
+    """How many, and their seconds in all."""
+
+    def __bool__(self) -> bool:
+        return bool(self.attempts or self.tasks or self.workers or self.notes or self.tallies)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is kept: the oldest runs go first.
+
+    since: runs that nothing has happened to since then go, and counts of before.
+    runs: how many runs. bytes: how many bytes of rows, as `size_of` counts them.
+    """
+
+    since: float
+    runs: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs to list, newest first.
+
+    text: the beginning of a job's id; those are listed in the order of their ids instead.
+    neuron, fingerprint: where and how the last attempt failed.
+    since: seconds since the epoch; nothing that began before.
+    cursor: what `RunPage.next` was on the page before.
+    """
+
+    queue: str
+    states: tuple[RunState, ...] = ()
+    text: str = ""
+    neuron: str = ""
+    fingerprint: str = ""
+    since: float | None = None
+    cursor: str = ""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Runs, and the cursor of the page after; empty on the last one."""
+
+    runs: Sequence[RunRow]
+    next: str
+
+
+class Counted(NamedTuple):
+    """A sum of tallies over a span of time."""
+
+    neuron: str
+    outcome: str
+    bin: int
+    times: int
+    seconds: float
+
+
+class HistoryStore(Protocol):
+    """Where a history is kept. All calls come from one event loop.
+
+    What cannot be reached raises `StoreUnavailable`; the caller tries again, or does without.
+    """
+
+    async def open(self) -> None:
+        """Connect, and make what is missing."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything. Harmless when called twice."""
+        ...
+
+    async def write(self, batch: Batch) -> None:
+        """Write the batch, whole or not at all."""
+        ...
+
+    async def prune(self, bounds: Bounds) -> int:
+        """Drop what is over the bounds, in part; how many runs went."""
+        ...
+
+    async def runs(self, query: RunQuery) -> RunPage: ...
+
+    async def story(self, run: str) -> Story | None: ...
+
+    async def newest_run(self, queue: str, job: str) -> str | None:
+        """The id of the newest run of a job."""
+        ...
+
+    async def counted(self, queue: str, since: float) -> Sequence[Counted]:
+        """Sums by neuron, outcome and bin."""
+        ...
+
+    async def by_minute(self, queue: str, since: float) -> Mapping[tuple[int, str], int]:
+        """How many jobs ended in each minute, by outcome."""
+        ...
+
+    async def running(self, queue: str, since: float) -> Mapping[str, int]:
+        """How many tasks run now, by neuron, on workers that were seen since then."""
+        ...
+
+    async def workers(self, since: float) -> Sequence[WorkerRow]:
+        """The workers that were seen since then."""
+        ...
+
+
+def size_of(row: AttemptRow | TaskRow) -> int:
+    """About how many bytes a row takes, by which a history is bounded."""
+    error = row.error
+    size = 200 + (len(error.message) + len(error.stack) if error is not None else 0)
+    if isinstance(row, AttemptRow):
+        return size + _length(row.payload)
+    outputs = sum(_length(one.payload) + 40 * len(one.keys) for one in row.outputs)
+    return size + _length(row.input) + _length(row.context) + outputs
+
+
+def _length(payload: object) -> int:
+    return len(getattr(payload, "text", None) or "")

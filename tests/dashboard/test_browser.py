@@ -1,0 +1,185 @@
+"""The page in a real browser: each act, the keyboard, live changes, hostile data."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from tests.dashboard.site import DESKTOP, PHONE, Chromium, Site, chromium
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("site"))
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def person(site: Site) -> Iterator[Chromium]:
+    with chromium(site) as person:
+        yield person
+        assert person.complaints() == []
+
+
+def enqueue(site: Site, job_id: str, payload: dict[str, Any], **options: Any) -> None:
+    signal = {"collateralName": "order", "payload": payload}
+    site.run(site.shop.queue.enqueue(signal, job_id=job_id, **options))
+
+
+def state(site: Site, job_id: str) -> str:
+    record = site.run(site.shop.queue.record(job_id))
+    assert record is not None
+    return record.state
+
+
+def view_box(person: Chromium) -> list[float]:
+    """The part of the graph that is shown."""
+    return [float(one) for one in person.one("#graph").get_dom_attribute("viewBox").split()]
+
+
+def test_a_failed_job_is_understood_mended_and_retried(site: Site, person: Chromium) -> None:
+    """The newcomer's path: from the first page to a job that is completed after all."""
+    site.run(site.shop.sell("bad", {"id": 8, "fails": "the bank does not answer"}))
+
+    person.go("/")
+    person.click(".count.is-dead")
+    person.driver.find_element(By.LINK_TEXT, "bad").click()
+    person.until_text("It is in the dead letters after 1 attempt")
+    assert "the bank does not answer" in person.text
+    assert "What a retry runs" in person.text
+
+    person.driver.find_element(By.LINK_TEXT, "Edit").click()
+    value = person.one("#value")
+    value.clear()
+    value.send_keys('{"id": "eight"}')
+    person.press("Keep")
+    person.until_text("is not of its type")
+    value = person.one("#value")
+    value.clear()
+    value.send_keys('{"id": 9}')
+    person.press("Keep")
+    person.until_text("The change is kept.")
+    person.press("Retry")
+    person.until_text("goes on where it stood")
+    site.run(site.shop.work())
+    person.until_text("It is completed")
+
+    assert "edited the input of till" in person.text
+    assert state(site, "bad") == "completed"
+
+
+def test_jobs_are_sent_cloned_cancelled_and_the_queue_is_paused(
+    site: Site, person: Chromium
+) -> None:
+    person.go("/send")
+    fields = {"field:id": "7", "field:notes": '["a note"]'}
+    for name, text in fields.items():
+        person.one(f'[name="{name}"]').send_keys(text)
+    Select(person.one('[name="field:size"]')).select_by_value("large")
+    person.click('[name="field:gift"]')
+    person.one("#job-id").send_keys("sent")
+    person.press("Send")
+    person.until_text("The job is in the queue.")
+    record = site.run(site.shop.queue.record("sent"))
+    assert record is not None
+    assert b'{"gift":true,"id":7,"notes":["a note"],"size":"large"}' in record.data
+
+    person.press("Cancel")
+    person.click("#confirm .primary")
+    person.until_text("The job ends")
+    assert state(site, "sent") == "dead"
+
+    person.press("Clone")
+    person.until_text("This is the clone")
+    assert site.run(site.shop.queue.counts())["waiting"] == 1
+
+    person.go("/")
+    person.press("Pause")
+    person.click('#confirm button[value="no"]')
+    assert not site.run(site.shop.queue.paused())
+    person.press("Pause")
+    person.click("#confirm .primary")
+    person.until_text("Resume")
+    assert site.run(site.shop.queue.paused())
+    person.press("Resume")
+    person.until_text("Pause")
+    assert not site.run(site.shop.queue.paused())
+
+    person.go("/dead")
+    person.press("Retry all")
+    person.click("#confirm .primary")
+    person.until_text("back in the queue")
+    assert state(site, "sent") == "waiting"
+
+
+def test_changes_show_by_themselves_and_the_keyboard_does_it_all(
+    site: Site, person: Chromium
+) -> None:
+    person.go("/jobs")
+    person.script("window.isTheSamePage = true")
+    enqueue(site, "fresh", {"id": 1, "fails": "no"})
+    person.until(lambda: person.driver.find_elements(By.LINK_TEXT, "fresh"))
+    site.run(site.shop.work())
+    person.until(lambda: person.has("[data-row] .state.is-dead"))
+    assert person.script("return window.isTheSamePage")
+
+    person.type("j")
+    person.type(Keys.ENTER)
+    person.until(lambda: person.path.startswith("/job?q=orders&id=fresh"))
+    person.until(lambda: person.has(".pulse.on"))
+    person.type("gd")
+    person.until(lambda: person.path.startswith("/dead"))
+    person.until(lambda: person.has(".pulse.on"))
+    person.type("gj")
+    person.until(lambda: person.path.startswith("/jobs"))
+    person.until(lambda: person.has(".pulse.on"))
+    person.type("/")
+    person.type("fresh" + Keys.ENTER)
+    person.until(lambda: person.path.startswith("/job?"))
+    person.until(lambda: person.has(".pulse.on"))
+    before = person.script("return getComputedStyle(document.body).backgroundColor")
+    person.type("t")
+    assert person.script("return getComputedStyle(document.body).backgroundColor") != before
+    person.type("?")
+    person.until(lambda: person.has("#keys[open]"))
+    person.type(Keys.ESCAPE)
+    person.type(Keys.TAB)
+
+    person.go("/graph")
+    box = view_box(person)
+    person.one(".graph").send_keys("+")
+    assert view_box(person) != box
+    person.press("Whole")
+    assert view_box(person) == box
+    person.click(".node")
+    person.until(lambda: person.path.startswith("/runs?"))
+
+
+def test_hostile_data_does_nothing_and_fits_on_a_phone(site: Site, person: Chromium) -> None:
+    script = "<script>window.hacked = true</script>"
+    image = "<img src=x onerror='window.hacked = true'>"
+    name = f'"><svg onload=window.hacked=true>{script}'
+    notes = [script, image, "\u202eevil", "\x00\x1b[31m", "a" * 300_000, "javascript:alert(1)"]
+    payload = {"id": 1, "fails": f"{image}{script}\u202e", "notes": notes}
+    site.run(site.shop.sell(name, payload))
+    site.run(site.shop.sell("good", {"id": 2}))
+
+    pages = ("/", "/graph", "/jobs", "/runs", "/dead", "/send", "/job?id=good")
+    person.go("/dead")
+    person.click("[data-row] a")
+    person.until_text("What a retry runs")
+    assert script in person.text
+    hostile = person.path
+    for size in (DESKTOP, PHONE):
+        person.resize(size)
+        for path in (*pages, hostile):
+            person.go(path)
+            assert not person.script("return window.hacked"), path
+            wide = person.script("return document.documentElement.scrollWidth")
+            assert wide <= size[0], (path, size, wide)
