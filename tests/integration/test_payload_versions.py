@@ -97,3 +97,28 @@ async def test_what_newer_code_saved_waits_for_its_deploy(url: str) -> None:
         assert await begun.redrive()
         await drain(queue, new, results=["done"])
         assert await begun.result(timeout=PATIENCE) == {"results": [{"ids": [7]}] * 2}
+
+
+async def test_a_check_looks_at_context_values_that_will_be_read() -> None:
+    """The frontier fits, but `second` would be given a value that is no longer of its type."""
+
+    def counting(type_: Any) -> CNS:
+        middle = collateral("entry", int)
+        second = neuron("second", context=type_)
+
+        @second.dendrite(middle)
+        async def on_entry(value: int, axon: Any, ctx: Context[Any]) -> None:
+            ctx.set(value)
+            raise RuntimeError("not yet")
+
+        return CNS([second])
+
+    async with Queue("q", "memory://contexts that are checked") as queue:
+        await queue.enqueue({"collateralName": "entry", "payload": 7})
+        await drain(queue, counting(int), results=[])
+        fits = [one async for one in check(queue, counting(int).network, ["dead"])]
+        stuck = [one async for one in check(queue, counting(list[str]).network, ["dead"])]
+
+    assert fits == []
+    assert [one.neuron for one in stuck] == ["second"]
+    assert "context value" in stuck[0].reason

@@ -65,4 +65,20 @@ MUTATIONS = [
         "",
         TRACE,
     ),
+    Mutation(
+        "TRACE",
+        "a job is run once, whatever becomes of who looks on",
+        "jobs/observing.py",
+        "        if not done:\n",
+        "        if delivery:\n",
+        "integration/test_telemetry.py::test_an_observer_that_raises_changes_nothing_for_the_job",
+    ),
+    Mutation(
+        "DEPLOY",
+        "a check looks at context values too",
+        "jobs/checking.py",
+        "    return [*_of_tasks(job, progress, network), *_of_contexts(job, progress, network)]\n",
+        "    return [*_of_tasks(job, progress, network)]\n",
+        "integration/test_payload_versions.py::test_a_check_looks_at_context_values_that_will_be_read",
+    ),
 ]

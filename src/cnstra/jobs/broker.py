@@ -294,18 +294,6 @@ class CompletesTogether(Broker, Protocol):
         ...
 
 
-@runtime_checkable
-class RewritesProgress(Protocol):
-    """A broker whose jobs carry a progress that may be newer than its store's."""
-
-    async def rewrite_progress(self, job_id: str, before: bytes, after: bytes) -> bool:
-        """Replace the progress that a dead job carries, in its wire form.
-
-        `False` where the job is not dead, or carries another than `before`.
-        """
-        ...
-
-
 class HandsOver(Protocol):
     """What a broker that `hands_over` can do beside."""
 

@@ -140,7 +140,7 @@ async def _depths(name: str, queue: Queue) -> Mapping[str, int]:
     if name != "cnstra_queue_jobs":
         return {}
     with suppress(CnstraError):
-        return {str(state): count for state, count in (await queue.broker.counts()).items()}
+        return {str(state): count for state, count in (await queue.counts()).items()}
     return {}
 
 

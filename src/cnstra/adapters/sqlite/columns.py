@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from cnstra.engine.payloads import decode_json
 
@@ -47,4 +47,5 @@ def from_json(column: str | None) -> Any:
         found = decode_json(column)
     except ValueError:
         found = None
-    return found if isinstance(found, dict) else {"message": column}
+    is_ours = isinstance(found, dict)
+    return cast(dict[str, Any], found) if is_ours else {"message": column}
