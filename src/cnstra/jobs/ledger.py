@@ -26,7 +26,10 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, renam
     sent: its first message is safe with the broker.
     dead_since: since when it is in the dead letters.
     cancelled: its worker shall end it.
-    guard: the token of the worker that has it without a message, until `guarded_until` at least.
+    guard: the token of the worker that has it without a message.
+    guarded_until: until when whoever has it, with a message or without, may be taken to live, by
+    that worker's clock. Clocks that disagree delay a takeover or hurry it: the store's fence is
+    what keeps two holders apart.
     over: it will never run again, since `finished_at`.
     """
 

@@ -1,7 +1,8 @@
 """What becomes of a message that was taken, and of the job in it."""
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -35,6 +36,11 @@ class Turn:
     message: Message
     incoming: Incoming | None
     lease: float
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever writes the record, so that no late renewal guards a job that was given back.
+    """
+    ends: bool = False
+    """Whether it is being settled."""
 
     @property
     def job_id(self) -> str:
@@ -97,19 +103,26 @@ class Turns:
         return Message(entry.header, data)
 
     async def renew(self, turn: Turn, lease: float) -> LeaseState:
-        """Whether a job is still ours, and still to be done."""
+        """Whether a job is still ours, and still to be done.
+
+        The record is told how long, so that another message of the job waits and does not take it
+        from a worker that lives. It is told by renewals alone: what ends within a third of its
+        lease writes nothing more. A copy that comes before that takes the job over once, and whoever
+        lost it comes back a lease later, when the new holder has long renewed its own.
+        """
         if self._ledger is None:
             return "kept"
         until = self._clock.time() + lease
 
         def prolong(one: Entry) -> Entry:
-            return replace(one, guarded_until=until) if one.guard == turn.token else one
+            is_ours = turn.incoming is not None or one.guard == turn.token
+            if turn.ends or one.dead_since is not None or not is_ours:
+                return one
+            return replace(one, guarded_until=max(one.guarded_until, until))
 
         try:
-            if turn.incoming is None:
+            async with turn.writing:
                 entry = await self._ledger.change(turn.job_id, prolong)
-            else:
-                entry = await self._ledger.look(turn.job_id)
         except StoreUnavailable:
             return "kept"
         if entry is None or entry.over:
@@ -135,6 +148,11 @@ class Turns:
     # --- a job that was run
 
     async def settle(self, turn: Turn, settlement: Settlement) -> None:
+        turn.ends = True
+        async with turn.writing:
+            await self._settle(turn, settlement)
+
+    async def _settle(self, turn: Turn, settlement: Settlement) -> None:
         made = turn.message.header.attempts + 1
         match settlement:
             case Completed():
