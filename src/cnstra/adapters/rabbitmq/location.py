@@ -60,15 +60,18 @@ def location_of(url: str) -> Location:
         )
     timeout = _seconds(options.pop("consumer_timeout", CONSUMER_TIMEOUT), shown)
     options.setdefault("heartbeat", str(HEARTBEAT))
-    target = URL.build(
-        scheme=parts.scheme,
-        host=parts.hostname or "localhost",
-        port=port,
-        user=unquote(parts.username or "guest"),
-        password=unquote(parts.password or "guest"),
-        path=f"/{unquote(parts.path[1:])}",
-        query=options,
-    )
+    try:
+        target = URL.build(
+            scheme=parts.scheme,
+            host=parts.hostname or "localhost",
+            port=port,
+            user=unquote(parts.username or "guest"),
+            password=unquote(parts.password or "guest"),
+            path=f"/{unquote(parts.path[1:])}",
+            query=options,
+        )
+    except ValueError as error:
+        raise InvalidOption(option="url", value=shown, remedy=ENCODE) from error
     return Location(shown, target, timeout or None)
 
 
