@@ -286,14 +286,15 @@ async def test_a_copy_takes_over_from_a_worker_that_died_once_its_lease_has_pass
 
 
 class Slow:
-    """A store that lets others go first at each call."""
+    """A store that lets others go first at each call, and longer at each write."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
         async def call(*given: Any) -> Any:
-            await asyncio.sleep(0)
+            for _ in range(4 if name == "commit" else 1):
+                await asyncio.sleep(0)
             return await getattr(self._inner, name)(*given)
 
         return call
