@@ -20,6 +20,7 @@ MODULES = (
     "postgres_jobs",
     "history",
     "page",
+    "telemetry",
 )
 
 

@@ -5,6 +5,7 @@ from itertools import count
 
 EPOCH = 1_700_000_000.0
 TURNS = 30
+PATIENCE = 10.0
 
 
 class ManualClock:
@@ -31,6 +32,13 @@ class ManualClock:
 
     def new_id(self) -> str:
         return f"id-{next(self.ids)}"
+
+    async def asleep(self) -> None:
+        """Wait, in real time, until somebody sleeps: first a real server may be asked."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.sleepers:
+                await asyncio.sleep(0.001)
+        await settled()
 
     async def advance(self, duration: float) -> None:
         self.elapsed += duration

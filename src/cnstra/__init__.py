@@ -11,6 +11,7 @@ from cnstra.engine.resources import Resource
 from cnstra.engine.signals import Collateral, Signal, collateral
 from cnstra.engine.stimulation import Stimulation
 from cnstra.engine.tasks import ActivationTask, FailedTask, Response
+from cnstra.engine.versions import payload
 from cnstra.errors import (
     Aborted,
     BrokerUnavailable,
@@ -69,6 +70,7 @@ __all__ = [
     "exponential",
     "fixed",
     "neuron",
+    "payload",
     "run_durably",
     "with_ctx",
 ]

@@ -120,6 +120,11 @@ class InvalidPayload(CnstraError):
     """The payload of collateral {collateral!r} is not of its type {type}: {reason}."""
 
 
+class PayloadTooNew(CnstraError):
+    """The payload of {collateral!r} is version {version} of {type}, and this code knows {known}:
+    deploy the newer code here too, then redrive the job."""
+
+
 class NotSerializable(CnstraError):
     """The payload of collateral {collateral!r} cannot be written as JSON: {reason}. Send an id or
     a path instead, or keep the object in an inner run: ctx.cns.stimulate(...) inside a handler."""

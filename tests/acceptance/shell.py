@@ -127,6 +127,27 @@ class Shell:
             process.kill()
             process.communicate()
 
+    def glance(self, *words: str, until: str) -> str:
+        """What it shows on a terminal, until that stands there; then it is ended by Ctrl-C."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cnstra", *words],
+            cwd=self.folder, env={**self.environment, "TERM": "xterm", "COLUMNS": "120"},
+            stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+        )  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        try:
+            while until.encode() not in shown:
+                shown += os.read(ours, 65536)
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
+        return shown.decode()
+
     def on_a_terminal(self, *words: str, stdin: Path | None = None) -> str:
         """All that it shows on a terminal of 120 columns."""
         ours, theirs = pty.openpty()

@@ -28,6 +28,8 @@ ON_NATS = {
     "test_former_names",
     "test_hostile_jobs",
     "test_hostile_progress",
+    "test_payload_versions",
+    "test_telemetry",
 }
 """What runs on NATS too: it lets delays pass itself, so that no test's clock can move them. The
 conformance suite has the rest, on real time.

@@ -222,7 +222,7 @@ async def test_a_receiver_wakes_for_a_job_of_another_broker(place: Place, broker
 async def test_a_receiver_wakes_when_a_delay_is_over(place: Place, broker: Broker) -> None:
     await broker.enqueue([job("a", run_at=place.clock.time() + 5)])
     receiving = asyncio.create_task(take(broker, wait=60.0))
-    await settled()
+    await place.clock.asleep()
     await place.clock.advance(4.0)
     assert not receiving.done()
 
@@ -235,7 +235,7 @@ async def test_a_receiver_wakes_when_a_lease_runs_out(place: Place, broker: Brok
     await broker.enqueue([job("a")])
     await take(broker)
     receiving = asyncio.create_task(take(broker, wait=60.0))
-    await settled()
+    await place.clock.asleep()
 
     await place.clock.advance(30.0)
 
@@ -244,7 +244,7 @@ async def test_a_receiver_wakes_when_a_lease_runs_out(place: Place, broker: Brok
 
 async def test_a_receiver_that_waits_in_vain_returns_in_time(place: Place, broker: Broker) -> None:
     receiving = asyncio.create_task(take(broker, wait=60.0))
-    await settled()
+    await place.clock.asleep()
     await place.clock.advance(59.0)
     assert not receiving.done()
 
@@ -581,7 +581,7 @@ async def test_a_rate_holds_across_brokers(place: Place, broker: Broker) -> None
     assert ids(await take(other, 5, rate=rate)) == ["j2"]
     assert await take(broker, rate=rate) == []
     receiving = asyncio.create_task(take(broker, 5, wait=60.0, rate=rate))
-    await settled()
+    await place.clock.asleep()
     await place.clock.advance(4.0)
     assert not receiving.done()
     await place.clock.advance(1.0)
@@ -854,7 +854,7 @@ async def test_a_watcher_misses_nothing_that_changed_while_it_looked(
 async def test_a_watcher_of_a_quiet_queue_returns_in_time(place: Place, broker: Broker) -> None:
     await settled()
     watching = asyncio.create_task(broker.watch(5.0))
-    await settled()
+    await place.clock.asleep()
     await place.clock.advance(4.9)
     assert not watching.done()
 

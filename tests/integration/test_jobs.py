@@ -477,8 +477,8 @@ async def test_logs_say_what_happens_next(url: str, caplog: pytest.LogCaptureFix
         await queue.redrive("j")
         await drain(queue, single(story))
     assert [one.getMessage() for one in caplog.records if "'j'" in one.getMessage()] == [
-        "Job 'j' failed (only): it is tried again in 0.01 s.",
-        "Job 'j' is dead-lettered (only): redrive it to go on where it stands.",
+        "Job 'j' failed, attempt 1 of 2 (only): it runs again in 0.01 s from 'only'.",
+        "Job 'j' is dead-lettered, attempt 2 of 2 (only): redrive it to go on from 'only'.",
         "Job 'j' is completed.",
     ]
 

@@ -24,6 +24,7 @@ from cnstra import (
     Stimulation,
     collateral,
     neuron,
+    payload,
     with_ctx,
 )
 
@@ -276,3 +277,18 @@ async def with_resources() -> None:
         assert_type(open_cns.resources[mail], Mail)
     remove = cns.add_lull_listener(lambda run: None)
     remove()
+
+
+# --- a payload type with a version is still itself
+
+
+@payload(version=2, upcasts={1: lambda old: {"cents": old["euros"] * 100}})
+class Cents(TypedDict):
+    cents: int
+
+
+def versioned_types_stay_what_they_are() -> None:
+    cents = collateral("cents", Cents)
+    assert_type(cents, Collateral[Cents])
+    assert_type(cents.create_signal({"cents": 7}), Signal[Cents])
+    cents.create_signal({"euros": 7})  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]

@@ -317,7 +317,8 @@ def test_durations_are_seconds_or_a_timedelta() -> None:
 
 
 def test_describe_is_the_graph_as_plain_data() -> None:
-    async def handle(payload: int) -> None: ...
+    async def handle(payload: int) -> None:
+        """Ends it."""
 
     cns = CNS(
         [
@@ -326,27 +327,41 @@ def test_describe_is_the_graph_as_plain_data() -> None:
         ]
     )
 
-    assert cns.describe() == {
-        "neurons": [
+    told = cns.describe()
+    plain, end = told["neurons"]
+
+    assert (plain["name"], plain["axon"], plain["dendrites"]) == ("pass", ["out"], ["entry"])
+    assert (plain["concurrency"], plain["maxDuration"], plain["checkpoint"]) == (None, None, False)
+    assert end == {
+        "name": "end",
+        "formerNames": [],
+        "axon": [],
+        "dendrites": ["out"],
+        "handlers": [
             {
-                "name": "pass",
-                "axon": ["out"],
-                "dendrites": ["entry"],
-                "concurrency": None,
-                "maxDuration": None,
-                "checkpoint": False,
-            },
-            {
-                "name": "end",
-                "axon": [],
-                "dendrites": ["out"],
-                "concurrency": 2,
+                "collateral": "out",
+                "doc": "Ends it.",
+                "async": True,
+                "inThread": False,
                 "maxDuration": 5.0,
-                "checkpoint": True,
-            },
+            }
         ],
-        "collaterals": [{"name": "out", "type": "int"}, {"name": "entry", "type": "int"}],
+        "context": "Any",
+        "concurrency": 2,
+        "maxDuration": 5.0,
+        "checkpoint": True,
     }
+    assert told["collaterals"] == [
+        {
+            "name": name,
+            "formerNames": [],
+            "type": "int",
+            "version": 1,
+            "schema": {"type": "integer"},
+        }
+        for name in ("out", "entry")
+    ]
+    assert (told["entries"], told["exits"]) == (["entry"], [])
 
 
 def test_a_neuron_may_be_part_of_several_networks() -> None:

@@ -33,6 +33,7 @@ PEOPLE = {
     "cnstra_pytest",
     "dashboard",
     "demo",
+    "mcp",
     "telemetry",
     "testing",
 }

@@ -6,21 +6,39 @@ from typing import Annotated, TypeVar, cast
 
 import typer
 
-from cnstra.cli.targets import load
+from cnstra.cli.targets import load, neighbours
 from cnstra.cli.usage import ArgumentsWanted, NothingThere, QueueInMemory, QueueNotNamed
 from cnstra.durable.adapters import adapter_for
+from cnstra.engine.cns import CNS
 from cnstra.jobs.blocking import blocking
 from cnstra.jobs.broker import LocalAdapter
 from cnstra.jobs.queue import Queue
+from cnstra.jobs.worker import Worker
 
 T = TypeVar("T")
 
 Url = Annotated[
     str | None,
-    typer.Option(help="The broker, instead of APP:QUEUE, as in sqlite:///jobs.db.", metavar="URL"),
+    typer.Option(
+        help="The broker, instead of APP:QUEUE, as in sqlite:///jobs.db.",
+        metavar="URL",
+        envvar="CNSTRA_URL",
+    ),
 ]
 Name = Annotated[
-    str | None, typer.Option("--queue", help="The queue there, with --url.", metavar="NAME")
+    str | None,
+    typer.Option(
+        "--queue", help="The queue there, with --url.", metavar="NAME", envvar="CNSTRA_QUEUE"
+    ),
+]
+Graph = Annotated[
+    str | None,
+    typer.Option(
+        "--cns",
+        metavar="APP:CNS",
+        help="The graph that would run it. [default: that of a worker in APP]",
+        envvar="CNSTRA_CNS",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -79,3 +97,23 @@ class Address:
                 return await work(queue)
 
         return blocking(see_to_it())
+
+    def ask_closed(self, work: Callable[[Queue], Awaitable[T]]) -> T:
+        """The same of a queue that `work` opens itself, if it can be."""
+
+        async def see_to_it() -> T:
+            try:
+                return await work(self.queue)
+            finally:
+                await self.queue.close()
+
+        return blocking(see_to_it())
+
+    def graph(self, cns: str | None) -> CNS | None:
+        """The graph that was named, or that of a worker of this queue beside it."""
+        if cns is not None:
+            return load(cns, CNS)
+        if self.target is None:
+            return None
+        workers = neighbours(self.target, Worker)
+        return next((one.cns for one in workers if one.queue is self.queue), None)

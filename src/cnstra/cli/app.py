@@ -6,7 +6,20 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from cnstra.cli import dashboard, dead, enqueue, jobs, migrate, steering, worker
+from cnstra.cli import (
+    check,
+    dashboard,
+    dead,
+    doctor,
+    enqueue,
+    explain,
+    graph,
+    jobs,
+    mcp,
+    migrate,
+    steering,
+    worker,
+)
 from cnstra.cli.demo import command as demo
 from cnstra.cli.output import one_line, plain
 from cnstra.cli.usage import WRONGLY_ASKED, WrongArguments
@@ -40,6 +53,11 @@ app.command("worker")(worker.worker)
 app.command("enqueue")(enqueue.enqueue)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dead.app, name="dead")
+app.command("explain")(explain.explain)
+app.command("check")(check.check)
+app.command("graph")(graph.graph)
+app.command("doctor")(doctor.doctor)
+app.command("mcp")(mcp.mcp)
 app.command("pause")(steering.pause)
 app.command("resume")(steering.resume)
 app.command("dashboard")(dashboard.dashboard)
@@ -47,10 +65,18 @@ app.command("migrate")(migrate.migrate)
 app.command("demo")(demo.demo)
 
 
+RUN: dict[str, Any] = {
+    "prog_name": "cnstra",
+    "standalone_mode": False,
+    "auto_envvar_prefix": "CNSTRA",
+}
+"""`--limit` of `cnstra jobs list` may be given as `CNSTRA_JOBS_LIST_LIMIT`, and so on for all."""
+
+
 def run() -> int:
     """Run the command line of this process; returns its exit code."""
     try:
-        return app(sys.argv[1:] or ["--help"], prog_name="cnstra", standalone_mode=False) or 0
+        return app(sys.argv[1:] or ["--help"], **RUN) or 0
     except CnstraError:
         raise
     except Exception as error:

@@ -12,15 +12,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from cnstra.cli.addresses import Address, AsJson, Name, Url
 from cnstra.cli.output import console, one_line, write_json
-from cnstra.cli.targets import load, neighbours
 from cnstra.cli.usage import BadLine, IdForMany, InvalidBackoff, InvalidJSON, UsageError
 from cnstra.engine.cns import CNS
 from cnstra.engine.payloads import decode_json
+from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import CnstraError, InvalidOption, InvalidPayload, UnknownCollateral
 from cnstra.jobs.job import Job
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.retry import Backoff, exponential, fixed
-from cnstra.jobs.worker import Worker
 
 BATCH = 500
 
@@ -69,7 +68,7 @@ def enqueue(
     wanted = "COLLATERAL [JSON | -]"
     address = Address.of(words, url, name, wanted, range(1, 3))
     collateral, payload = address.rest[0], [*address.rest, "null"][1]
-    checked = Check(_graph(cns, address), collateral)
+    checked = Check(address.graph(cns), collateral)
     options: dict[str, Any] = {
         "max_attempts": max_attempts,
         "backoff": _backoff(backoff),
@@ -116,6 +115,9 @@ class Check:
         """The signal of a payload. Raises `ValueError`, or `InvalidPayload`."""
         wire = {"collateralName": self._collateral, "payload": decode_json(payload)}
         if self._cns is not None:
+            found = self._cns.network.collaterals.get(self._collateral)
+            if found is not None and found.codec.version != UNVERSIONED:
+                wire["v"] = found.codec.version
             self._cns.signals_of(dict(wire))
         return wire
 
@@ -174,15 +176,6 @@ def _progress(source: BinaryIO) -> Generator[Callable[[int, int], None]]:
             progress.update(task, advance=size, jobs=jobs)
 
         yield advance
-
-
-def _graph(cns: str | None, address: Address) -> CNS | None:
-    if cns is not None:
-        return load(cns, CNS)
-    if address.target is None:
-        return None
-    workers = neighbours(address.target, Worker)
-    return next((one.cns for one in workers if one.queue is address.queue), None)
 
 
 def _backoff(text: str | None) -> Backoff | None:

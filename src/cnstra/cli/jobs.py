@@ -6,11 +6,15 @@ from typing import Annotated
 import typer
 
 from cnstra.cli.addresses import QUEUE_ONLY, Address, AsJson, Name, Url
-from cnstra.cli.output import console, plain, when, write_json_line
+from cnstra.cli.output import console, plain, when, write_json, write_json_line
 from cnstra.cli.usage import NoSuchJob, NotPossible
 from cnstra.cli.views import show_job, show_list
+from cnstra.cli.watching import Watch
 from cnstra.jobs.broker import Event, JobRecord, JobState
+from cnstra.jobs.envelope import signal_in
+from cnstra.jobs.job import Job
 from cnstra.jobs.queue import Queue
+from cnstra.jobs.retry import backoff_from_wire
 
 app = typer.Typer(help="Look at jobs, and steer them.", rich_markup_mode=None)
 
@@ -56,6 +60,20 @@ def show(
 
 
 @app.command()
+def watch(
+    words: Words = None,
+    url: Url = None,
+    name: Name = None,
+    every: Annotated[
+        float, typer.Option(min=0.05, help="Seconds between two looks, at least.")
+    ] = 0.5,
+    as_json: AsJson = False,
+) -> None:
+    """Show the queue and its newest jobs, live, until Ctrl-C; a line for each change in a pipe."""
+    Address.of(words, url, name).ask(lambda queue: Watch(queue, every, as_json=as_json).run())
+
+
+@app.command()
 def follow(
     words: Words = None, url: Url = None, name: Name = None, as_json: AsJson = False
 ) -> None:
@@ -84,6 +102,46 @@ def cancel(words: WordsAndId = None, url: Url = None, name: Name = None) -> None
             )
 
     address.look(end)
+
+
+@app.command()
+def retry(words: WordsAndId = None, url: Url = None, name: Name = None) -> None:
+    """Put a dead job back, with all its attempts: it goes on where it stands."""
+    address = Address.of(words, url, name, JOB, ONE)
+
+    async def put_back(queue: Queue) -> None:
+        if not await queue.redrive(address.rest[0]):
+            record = await found(queue, address.rest[0])
+            raise NotPossible(
+                job_id=record.id, state=record.state, allowed="a dead job", done="retried"
+            )
+
+    address.ask(put_back)
+
+
+@app.command()
+def clone(
+    words: WordsAndId = None,
+    url: Url = None,
+    name: Name = None,
+    job_id: Annotated[str | None, typer.Option(help="The id of the new job.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a job with the signal and options of another: it runs from the entry. Prints its id."""
+    address = Address.of(words, url, name, JOB, ONE)
+
+    async def again(queue: Queue) -> Job:
+        record = await found(queue, address.rest[0])
+        return await queue.enqueue(
+            signal_in(record.id, record.data),
+            max_attempts=record.max_attempts,
+            backoff=None if record.backoff is None else backoff_from_wire(record.backoff),
+            priority=record.priority,
+            job_id=job_id,
+        )
+
+    job = address.ask(again)
+    print(job.id) if not as_json else write_json({"id": job.id, "new": job.new})
 
 
 @app.command()

@@ -70,6 +70,11 @@ class NothingToMigrate(UsageError):
     """A broker at {scheme}:// has no tables to migrate: it makes what it needs by itself."""
 
 
+class OnePortForMany(UsageError):
+    """--metrics is one port, and --processes may be several workers: run each by itself, with a
+    port of its own."""
+
+
 class WrongArguments(UsageError):
     """{reason}"""
 

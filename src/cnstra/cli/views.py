@@ -77,8 +77,13 @@ def show_list(records: Sequence[JobRecord], as_json: bool) -> None:
     if as_json:
         write_json([job_as_json(record) for record in records])
     elif records:
-        columns = ["JOB", "STATE", "ATTEMPTS", "CREATED", "SIGNAL", "ERROR"]
-        console().print(table(columns, (_row(record) for record in records)))
+        console().print(list_of(records))
+
+
+def list_of(records: Sequence[JobRecord]) -> Table:
+    """Several jobs as a table."""
+    columns = ["JOB", "STATE", "ATTEMPTS", "CREATED", "SIGNAL", "ERROR"]
+    return table(columns, (_row(record) for record in records))
 
 
 def show_job(record: JobRecord, progress: Progress | None, as_json: bool) -> None:

@@ -11,10 +11,14 @@ import typer
 
 from cnstra.cli.supervisor import Supervisor
 from cnstra.cli.targets import load
+from cnstra.cli.usage import OnePortForMany
 from cnstra.jobs.worker import Worker
+from cnstra.telemetry.logs import JsonFormatter, LogFields
+from cnstra.telemetry.prometheus import Metrics
 
 logger = logging.getLogger("cnstra.cli")
 
+LogForm = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -32,24 +36,39 @@ def worker(
         bool, typer.Option("--until-idle", help="End once no job is waiting, delayed or active.")
     ] = False,
     log_level: Annotated[LogLevel, typer.Option(help="What to log.")] = "info",
+    log: Annotated[
+        LogForm, typer.Option(help="How to log: text, or JSON with run, attempt and neuron.")
+    ] = "text",
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Where to tell Prometheus, as in :9464.", metavar="[HOST]:PORT"),
+    ] = None,
     supervised: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run jobs until SIGTERM or SIGINT, then finish or give back what is running."""
     if processes > 1:
-        _log(log_level)
-        options = ["--log-level", log_level, *(["--until-idle"] if until_idle else [])]
+        if metrics is not None:
+            raise OnePortForMany
+        _log(log_level, log)
+        options = ["--log-level", log_level, "--log", log]
+        options += ["--until-idle"] if until_idle else []
         supervisor = Supervisor(target, options, processes, ends_when_idle=until_idle)
         raise typer.Exit(asyncio.run(supervisor.run()))
     found = load(target, Worker)
-    _log(log_level)
+    _log(log_level, log)
+    if log == "json":
+        found.observe(LogFields())
+    if metrics is not None:
+        found.observe(Metrics(metrics))
     asyncio.run(_work(found, until_idle, supervised))
 
 
-def _log(level: LogLevel) -> None:
+def _log(level: LogLevel, form: LogForm) -> None:
     """Log to standard error, unless the application has said already where to."""
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(process)d %(levelname)s %(message)s"
-    )
+    handler = logging.StreamHandler()
+    plain = logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s")
+    handler.setFormatter(JsonFormatter() if form == "json" else plain)
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 async def _work(worker: Worker, until_idle: bool, supervised: int | None) -> None:

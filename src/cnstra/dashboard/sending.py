@@ -46,7 +46,8 @@ async def send(desk: Desk, ask: Ask, form: Mapping[str, str]) -> Response:
         payload = _checked(network, collateral, form)
         attempts = form.get("max_attempts", "1")
         most = int(attempts) if attempts.isdecimal() else 1
-        signal = {"collateralName": collateral, "payload": payload}
+        version = network.collaterals[collateral].codec.version
+        signal = {"collateralName": collateral, "payload": payload, "v": version}
         job = await ask.source.queue.enqueue(
             signal,
             max_attempts=min(max(1, most), MOST_ATTEMPTS),

@@ -7,6 +7,7 @@ In a store it is a map of small entries, so that a checkpoint costs what changed
     e/KEY        why it failed, where it has
     s/KEY        how often the process died while it ran, and whether it runs now
     c/NEURON     a context value
+    v/NEURON     the version of that, where its type has one
     r/KEY        a result (key: of its emission)
 
 An entry is encoded when it leaves: what is written and deleted again before that never is.
@@ -35,6 +36,7 @@ from cnstra.durable.store import Patch
 from cnstra.engine.network import Network
 from cnstra.engine.payloads import NOT_JSON, decode_json, encode_json
 from cnstra.engine.tasks import NEVER_STARTED
+from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import ProgressTooNew, ProgressUnreadable
 
 VERSION = 1
@@ -59,11 +61,14 @@ SHORT = {
     "key": "k",
     "crashes": "x",
     "running": "on",
+    "version": "v",
 }
 
 
 class TaskEntry(msgspec.Struct, rename=SHORT, omit_defaults=True):
-    """A `t/` entry. `number`: when it was emitted; `key`: the signal's own, if it has one."""
+    """A `t/` entry. `number`: when it was emitted; `key`: the signal's own, if it has one;
+    `version`: that of its payload.
+    """
 
     neuron: str
     collateral: str
@@ -73,6 +78,7 @@ class TaskEntry(msgspec.Struct, rename=SHORT, omit_defaults=True):
     depth: int = 1
     hops: int = 1
     key: str | None = None
+    version: int = UNVERSIONED
 
     def lineage(self, key: str) -> Lineage:
         """The lineage of the task, stored under `key`."""
@@ -102,6 +108,7 @@ class ResultEntry(msgspec.Struct, rename=SHORT, omit_defaults=True):
     payload: msgspec.Raw
     path: str = ""
     depth: int = 1
+    version: int = UNVERSIONED
 
 
 Entry = bytes | RunMeta | TaskEntry | ErrorEntry | StartEntry | ResultEntry
@@ -112,6 +119,7 @@ _decode_meta = msgspec.json.Decoder(RunMeta).decode
 _decode_task = msgspec.json.Decoder(TaskEntry).decode
 _decode_error = msgspec.json.Decoder(ErrorEntry).decode
 _decode_start = msgspec.json.Decoder(StartEntry).decode
+_decode_version = msgspec.json.Decoder(int).decode
 _decode_result = msgspec.json.Decoder(ResultEntry).decode
 
 
@@ -177,8 +185,40 @@ class Progress:
         self.version += 1
         return self
 
+    def put_context(self, neuron: str, value: bytes, version: int = UNVERSIONED) -> None:
+        """Write a context value, as JSON."""
+        self.put(f"c/{neuron}", value)
+        if version != UNVERSIONED:
+            self.put(f"v/{neuron}", encode_json(version))
+
+    def delete_context(self, neuron: str) -> None:
+        """Delete a context value, if there is one."""
+        self.delete(f"c/{neuron}")
+        self.delete(f"v/{neuron}")
+
+    def upcast(self, network: Network) -> None:
+        """Bring what older code encoded to the versions that the types have now.
+
+        Raises `PayloadTooNew`, and `InvalidPayload` where an upcast fails. What the network does
+        not have is left alone.
+        """
+        with self:
+            for key, one in [*self._keyed("t/", _decode_task), *self._keyed("r/", _decode_result)]:
+                collateral = network.collaterals.get(network.name_now(one.collateral))
+                if collateral is not None and one.version != collateral.codec.version:
+                    data = collateral.codec.upcast(bytes(one.payload), one.version)
+                    one.payload, one.version = msgspec.Raw(data), collateral.codec.version
+                    self.put(key, one)
+            for name, value in self.contexts().items():
+                codec = network.context_codecs.get(network.renamed_neurons.get(name, name))
+                version = self.context_version(name)
+                if codec is not None and version != codec.version:
+                    self.put_context(name, codec.upcast(value, version), codec.version)
+
     def rename(self, network: Network) -> None:
-        """Bring it to the names that neurons and collaterals have now. Keys stay what they were."""
+        """Bring it to the names that neurons and collaterals have now. Keys stay what they were.
+        What it holds is of the present versions.
+        """
         contexts, tasks = self.contexts(), self.tasks()
         with self:
             for key, task in tasks:
@@ -189,9 +229,9 @@ class Progress:
                     self.put(f"t/{key}", encode_json(task))
             for name, value in network.values_now(contexts).items():
                 if name not in contexts:
-                    self.put(f"c/{name}", value)
+                    self.put_context(name, value, network.versioned_contexts.get(name, UNVERSIONED))
             for name in contexts.keys() & network.renamed_neurons.keys():
-                self.delete(f"c/{name}")
+                self.delete_context(name)
 
     # --- what the entries say
 
@@ -219,8 +259,7 @@ class Progress:
 
     def tasks(self) -> list[tuple[str, TaskEntry]]:
         """What the run owes: (key, task), in the order of emission."""
-        keys = [key for key in self.entries if key.startswith("t/")]
-        found = [(key[2:], self._read(key, _decode_task)) for key in keys]
+        found = [(key[2:], task) for key, task in self._keyed("t/", _decode_task)]
         return sorted(found, key=lambda pair: pair[1].number)
 
     def task(self, key: str) -> TaskEntry | None:
@@ -241,10 +280,15 @@ class Progress:
             key[2:]: encoded(entry) for key, entry in self.entries.items() if key.startswith("c/")
         }
 
+    def context_version(self, neuron: str) -> int:
+        """The version of the neuron's context value."""
+        if f"v/{neuron}" not in self.entries:
+            return UNVERSIONED
+        return int(self._read(f"v/{neuron}", _decode_version))
+
     def results(self) -> list[ResultEntry]:
         """The results, in lineage order."""
-        keys = [key for key in self.entries if key.startswith("r/")]
-        found = [self._read(key, _decode_result) for key in keys]
+        found = [one for _, one in self._keyed("r/", _decode_result)]
         return sorted(found, key=lambda one: lineage_order((one.depth, self._path(one.path))))
 
     def result(self) -> bytes:
@@ -264,6 +308,11 @@ class Progress:
         self.results()
         for name, value in self.contexts().items():
             self._json(f"c/{name}", value)
+            self.context_version(name)
+
+    def _keyed(self, prefix: str, decode: Any) -> list[tuple[str, Any]]:
+        keys = [key for key in self.entries if key.startswith(prefix)]
+        return [(key, self._read(key, decode)) for key in keys]
 
     def _read(self, key: str, decode: Any) -> Any:
         entry = self.entries[key]
@@ -374,7 +423,11 @@ def _failed_task_to_wire(
             "stimulationId": stimulation_id,
             "neuronId": task.neuron,
             "dendriteCollateralName": task.collateral,
-            "input": {"collateralName": task.collateral, "payload": task.payload},
+            "input": {
+                "collateralName": task.collateral,
+                "payload": task.payload,
+                **({} if task.version == UNVERSIONED else {"v": task.version}),
+            },
         },
         "error": {"message": why.message, "name": why.name, "stack": why.stack},
         "aborted": why.aborted,
@@ -412,7 +465,12 @@ def _foreign_entries(run: str, known: Mapping[str, Any]) -> dict[str, bytes]:
             origin, emission_key(origin, collateral, number, None), neuron, number, number
         )
         entry = TaskEntry(
-            neuron, collateral, msgspec.Raw(encode_json(payload)), number, path_text(lineage.path)
+            neuron,
+            collateral,
+            msgspec.Raw(encode_json(payload)),
+            number,
+            path_text(lineage.path),
+            version=heard.get("v", UNVERSIONED),
         )
         entries[f"t/{lineage.text}"] = encode_json(entry)
         if "error" in one:

@@ -31,8 +31,9 @@ from cnstra.engine.context import Frozen
 from cnstra.engine.network import Network
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
-from cnstra.engine.signals import Signal
+from cnstra.engine.signals import Signal, VersionedSignal
 from cnstra.engine.tasks import error_to_wire
+from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import CnstraError, DuplicateKey, InvalidOption, NotSerializable
 
 
@@ -138,10 +139,9 @@ class Recording:
         items: list[Item] = []
         for key, task in self._progress.tasks():
             receiver = self._network.receiver(task.neuron, task.collateral)
-            payload = self._network.collaterals[task.collateral].codec.decode(bytes(task.payload))
-            items.append(
-                (receiver, Signal(task.collateral, payload, task.key), task.lineage(key), task.hops)
-            )
+            codec = self._network.collaterals[task.collateral].codec
+            signal = _copy_of(codec, bytes(task.payload), task.key)
+            items.append((receiver, signal, task.lineage(key), task.hops))
             self._number = task.number + 1
         self._owed = len(items)
         return items
@@ -224,10 +224,13 @@ class Recording:
     def _keep(self, change: ContextChange | None) -> None:
         if change is None:
             return
+        name = change.neuron_name
         if isinstance(change.value, Frozen):
-            self._progress.put(f"c/{change.neuron_name}", change.value.data)
+            self._progress.put_context(
+                name, change.value.data, self._network.versioned_contexts.get(name, UNVERSIONED)
+            )
         else:
-            self._progress.delete(f"c/{change.neuron_name}")
+            self._progress.delete_context(name)
 
     def _descend(
         self, parent: Lineage, emissions: Sequence[Emission], hops: int
@@ -252,12 +255,12 @@ class Recording:
             emission = key_of() if parent.depth else key_of
             if is_result:
                 path = path_text(follow(parent.path, position))
-                entry = ResultEntry(name, msgspec.Raw(data), path, parent.depth + 1)
+                entry = ResultEntry(name, msgspec.Raw(data), path, parent.depth + 1, codec.version)
                 results.append((f"r/{worked_out(emission).hex()}", entry))
             for target in targets:
                 lineage = child(parent, emission, target.neuron_name, len(born), self._number)
                 self._number += 1
-                copy = Signal(name, codec.decode(data), own_key)
+                copy = _copy_of(codec, data, own_key)
                 born.append(((target, copy, lineage, hops), data))
         return born, results
 
@@ -274,8 +277,17 @@ def _task_entry(item: Item, data: bytes) -> tuple[str, TaskEntry]:
         lineage.depth,
         hops,
         signal.key,
+        signal.version,
     )
     return f"t/{lineage.text}", entry
+
+
+def _copy_of(codec: PayloadCodec[Any], data: bytes, key: str | None) -> Signal[Any]:
+    """A signal for one receiver alone, of a payload as JSON. Raises `InvalidPayload`."""
+    payload = codec.decode(data)
+    if codec.version == UNVERSIONED:
+        return Signal(codec.name, payload, key)
+    return VersionedSignal(codec.name, payload, key, version=codec.version)
 
 
 def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:

@@ -160,13 +160,15 @@ class DurableRun:
         """Run from `signal`, or resume where the progress stands. Ends with nothing in flight.
 
         Raises what keeps the run from starting: `UnknownCollateral`, `UnknownNeuron`,
-        `InvalidPayload`, `ProgressTooNew`, `ProgressUnreadable`. Nothing has run then.
+        `InvalidPayload`, `PayloadTooNew`, `ProgressTooNew`, `ProgressUnreadable`. Nothing has run
+        then.
         """
         if self._saved.result is not None:
             return Finished(self._saved.result)
         recording = self._recording()
         if self.progress.entries:
             self.progress.check()
+            self.progress.upcast(self._cns.network)
             if self._cns.network.has_renamed:
                 self.progress.rename(self._cns.network)
             items, entries, marked = recording.resume(), [], self.progress.marked

@@ -4,10 +4,12 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
+
 from cnstra.engine.abort import AbortSignal
 from cnstra.engine.context import ContextStore
 from cnstra.engine.network import Network
-from cnstra.engine.payloads import decode_json
+from cnstra.engine.payloads import decode_json, encode_json
 from cnstra.engine.recorder import Emission, Item
 from cnstra.engine.signals import EncodedSignal, Signal, is_signal, signal_from_wire
 from cnstra.engine.stimulation import Stimulation
@@ -109,9 +111,14 @@ def _checked(network: Network, signal: object) -> Signal[Any]:
     found.collateral_name = network.name_now(found.collateral_name)
     network.require(found.collateral_name)
     collateral = network.collaterals.get(found.collateral_name)
-    if collateral is not None:
-        found.payload = collateral.codec.convert(found.payload)
-    return found
+    if collateral is None:
+        return found
+    codec = collateral.codec
+    if found.version == codec.version:
+        found.payload = codec.convert(found.payload)
+        return found
+    data = codec.upcast(encode_json(found.payload), found.version)
+    return collateral.create_signal(codec.decode(data), key=found.key)
 
 
 def _decoded(network: Network, signal: EncodedSignal) -> Signal[Any]:
@@ -119,15 +126,23 @@ def _decoded(network: Network, signal: EncodedSignal) -> Signal[Any]:
     collateral = network.collaterals.get(name)
     if collateral is None:
         network.require(name)
-    accept = decode_json if collateral is None else collateral.codec.accept
-    return Signal(name, accept(signal.payload), signal.key)
+        return Signal(name, decode_json(signal.payload), signal.key)
+    codec, data = collateral.codec, signal.payload
+    if signal.v != codec.version:
+        data = msgspec.Raw(codec.upcast(bytes(data), signal.v))
+    return collateral.create_signal(codec.accept(data), key=signal.key)
 
 
 def _typed(network: Network, task: ActivationTask) -> ActivationTask:
     receiver = network.receiver(task.neuron_id, task.dendrite_collateral_name)
     name = receiver.collateral_name
-    payload = network.collaterals[name].codec.convert(task.input.payload)
-    signal = Signal(name, payload, task.input.key)
+    codec, given = network.collaterals[name].codec, task.input
+    payload = (
+        codec.convert(given.payload)
+        if given.version == codec.version
+        else codec.decode(codec.upcast(encode_json(given.payload), given.version))
+    )
+    signal = network.collaterals[name].create_signal(payload, key=given.key)
     return ActivationTask(task.stimulation_id, receiver.neuron_name, name, signal)
 
 

@@ -1,6 +1,7 @@
 """Who listens to what: the neurons, compiled for the hot loop."""
 
 import difflib
+import inspect
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from cnstra.engine.gates import Gate
 from cnstra.engine.neurons import Dendrite, Neuron
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.signals import Collateral
+from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import DuplicateName, FormerNameTaken, UnknownCollateral, UnknownNeuron
 
 T = TypeVar("T")
@@ -65,7 +67,8 @@ class Receiver:
 class Network:
     """The neurons of a CNS, checked: names are unique, and each name is one collateral.
 
-    context_codecs: how the context values of each neuron travel.
+    context_codecs: how the context values of each neuron travel. versioned_contexts: the versions
+        of those whose types have one.
     """
 
     def __init__(self, neurons: Iterable[Neuron[Any, Any]]) -> None:
@@ -79,6 +82,11 @@ class Network:
         self.listeners: dict[str, tuple[Receiver, ...]] = dict.fromkeys(self.collaterals, ())
         self.context_codecs: Mapping[str, PayloadCodec[Any]] = {
             name: neuron.codec for name, neuron in self.neurons.items()
+        }
+        self.versioned_contexts = {
+            name: codec.version
+            for name, codec in self.context_codecs.items()
+            if codec.version != UNVERSIONED
         }
         self._connect()
         self._awaiting: dict[str, Receiver | None] = {}
@@ -139,23 +147,15 @@ class Network:
         return found
 
     def describe(self) -> dict[str, Any]:
-        """The graph as plain data: neurons, their axons and dendrites, collaterals and types."""
+        """The graph as plain data: neurons with what they hear, emit and are told to keep to, and
+        collaterals with their types, as JSON schemas too.
+        """
+        emitted = {name for one in self.receivers.values() for name in one.collateral_names}
         return {
-            "neurons": [
-                {
-                    "name": neuron.name,
-                    "axon": sorted(one.name for one in neuron.collaterals.values()),
-                    "dendrites": [one.collateral.name for one in neuron.dendrites],
-                    "concurrency": neuron.concurrency,
-                    "maxDuration": neuron.max_duration,
-                    "checkpoint": neuron.checkpoint,
-                }
-                for neuron in self.neurons.values()
-            ],
-            "collaterals": [
-                {"name": one.name, "type": getattr(one.type, "__name__", str(one.type))}
-                for one in self.collaterals.values()
-            ],
+            "neurons": [_neuron_as_data(neuron) for neuron in self.neurons.values()],
+            "collaterals": [_collateral_as_data(one) for one in self.collaterals.values()],
+            "entries": sorted(name for name in self.collaterals if name not in emitted),
+            "exits": sorted(name for name, heard in self.listeners.items() if not heard),
         }
 
     def _admit(self, neuron: Neuron[Any, Any]) -> None:
@@ -189,6 +189,39 @@ class Network:
                 stack.extend(name for name in receiver.collateral_names if name not in seen)
                 seen.update(receiver.collateral_names)
         return None
+
+
+def _neuron_as_data(neuron: Neuron[Any, Any]) -> dict[str, Any]:
+    return {
+        "name": neuron.name,
+        "formerNames": list(neuron.former_names),
+        "axon": sorted(one.name for one in neuron.collaterals.values()),
+        "dendrites": [one.collateral.name for one in neuron.dendrites],
+        "handlers": [
+            {
+                "collateral": one.collateral.name,
+                "doc": inspect.getdoc(one.handler),
+                "async": one.is_async,
+                "inThread": one.in_thread,
+                "maxDuration": one.max_duration,
+            }
+            for one in neuron.dendrites
+        ],
+        "context": neuron.codec.type_name,
+        "concurrency": neuron.concurrency,
+        "maxDuration": neuron.max_duration,
+        "checkpoint": neuron.checkpoint,
+    }
+
+
+def _collateral_as_data(one: Collateral[Any]) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "formerNames": list(one.former_names),
+        "type": one.codec.type_name,
+        "version": one.codec.version,
+        "schema": one.codec.schema(),
+    }
 
 
 def renamed(kind: str, known: Mapping[str, Neuron[Any, Any] | Collateral[Any]]) -> dict[str, str]:

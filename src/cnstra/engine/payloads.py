@@ -5,7 +5,8 @@ from typing import Any, Generic, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from cnstra.errors import InvalidPayload, NotSerializable, UnresolvedType
+from cnstra.engine.versions import Versions, versions_of
+from cnstra.errors import InvalidPayload, NotSerializable, PayloadTooNew, UnresolvedType
 
 T = TypeVar("T")
 
@@ -23,15 +24,19 @@ class PayloadCodec(Generic[T]):
     Dataclasses, TypedDicts, Structs, attrs classes, builtins and pydantic models are understood; a
     NamedTuple travels as an object. Any other type is legal too, as long as its values stay inside
     the process.
+
+    version: of what it encodes; 1 where the type declares none.
     """
 
-    __slots__ = ("_decoder", "_tuple", "_wire_type", "name", "type")
+    __slots__ = ("_decoder", "_tuple", "_versions", "_wire_type", "name", "type", "version")
 
     def __init__(self, name: str, type_: Any) -> None:
         self.name = name
         self.type: Any = type_
         self._tuple: Any = type_ if is_named_tuple(type_) else None
         self._wire_type: Any = type_
+        self._versions: Versions = versions_of(type_)
+        self.version = self._versions.current
         try:
             self._wire_type = _object_of(type_) if self._tuple else type_
             self._decoder: msgspec.json.Decoder[Any] | None = msgspec.json.Decoder(
@@ -41,6 +46,31 @@ class PayloadCodec(Generic[T]):
             self._decoder = None
         except NameError as error:
             raise UnresolvedType(collateral=name, type=_name_of(type_), reason=error) from error
+
+    @property
+    def type_name(self) -> str:
+        """What people call the type."""
+        return _name_of(self.type)
+
+    def upcast(self, data: bytes, version: int) -> bytes:
+        """JSON that was encoded as that version, as JSON of the present one.
+
+        Raises `PayloadTooNew`, and `InvalidPayload` where an upcast fails or is not there any more.
+        """
+        now = self.version
+        if version > now:
+            raise PayloadTooNew(
+                collateral=self.name, type=_name_of(self.type), version=version, known=now
+            )
+        if version == now:
+            return bytes(data)
+        try:
+            return _encode(self._versions.upcast(decode_json(data), version))
+        except Exception as error:
+            reason = f"as version {version}: {error!r}"
+            raise InvalidPayload(
+                collateral=self.name, type=_name_of(self.type), reason=reason
+            ) from error
 
     def encode(self, payload: T) -> bytes:
         """The payload as JSON. Raises `NotSerializable`, naming the collateral and the way out."""

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeGuard, TypeVar, overload
 import msgspec
 
 from cnstra.engine.payloads import PayloadCodec, to_builtins
+from cnstra.engine.versions import UNVERSIONED, versions_of
 from cnstra.errors import InvalidName, InvalidOption, InvalidSignal
 
 T = TypeVar("T")
@@ -20,6 +21,8 @@ class Signal(Generic[T_co]):
     collateral_name: str
     payload: T_co
     key: str | None
+    version = UNVERSIONED
+    """The version of its payload's type."""
 
     def __init__(self, collateral_name: str, payload: T_co, key: str | None = None) -> None:
         self.collateral_name = collateral_name
@@ -43,18 +46,40 @@ class Signal(Generic[T_co]):
     __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
 
+class VersionedSignal(Signal[T_co]):
+    """A signal whose payload's type has a version."""
+
+    __slots__ = ("version",)
+
+    def __init__(
+        self, collateral_name: str, payload: T_co, key: str | None = None, *, version: int
+    ) -> None:
+        super().__init__(collateral_name, payload, key)
+        self.version = version
+
+
 class EncodedSignal(msgspec.Struct, frozen=True, rename="camel"):
-    """A signal as it came in, whose payload nobody has looked at yet."""
+    """A signal as it came in, whose payload nobody has looked at yet. v: its payload's version."""
 
     collateral_name: str
     payload: msgspec.Raw = msgspec.Raw(b"null")
     key: str | None = None
+    v: int = UNVERSIONED
 
 
 class Collateral(Generic[T]):
     """A named channel for payloads of one type. Its name is its identity, on the wire too."""
 
     __slots__ = ("codec", "former_names", "name")
+
+    def __new__(
+        cls, name: str, type_: Any = Any, *, former_names: Sequence[str] = ()
+    ) -> "Collateral[T]":
+        del name, former_names
+        is_plain = versions_of(type_).current == UNVERSIONED
+        kind: Any = cls if is_plain else VersionedCollateral
+        made: Collateral[T] = object.__new__(kind)
+        return made
 
     def __init__(self, name: str, type_: Any = Any, *, former_names: Sequence[str] = ()) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -78,6 +103,15 @@ class Collateral(Generic[T]):
 
     def __repr__(self) -> str:
         return f"collateral({self.name!r})"
+
+
+class VersionedCollateral(Collateral[T]):
+    """A channel whose payload type has a version: its signals say which, for a job to carry."""
+
+    __slots__ = ()
+
+    def create_signal(self, payload: T, *, key: str | None = None) -> Signal[T]:
+        return VersionedSignal(self.name, payload, key, version=self.codec.version)
 
 
 @overload
@@ -130,15 +164,16 @@ def signal_from_wire(wire: object) -> Signal[Any]:
     if is_signal(wire):
         return wire
     if is_object(wire):
-        name, key = wire.get("collateralName"), wire.get("key")
+        name, key, version = wire.get("collateralName"), wire.get("key"), wire.get("v", UNVERSIONED)
         if isinstance(name, str) and name and isinstance(key, str | None):
-            return Signal(name, wire.get("payload"), key)
+            if version == UNVERSIONED:
+                return Signal(name, wire.get("payload"), key)
+            if isinstance(version, int):
+                return VersionedSignal(name, wire.get("payload"), key, version=version)
     raise InvalidSignal(signal=repr(wire)[:200])
 
 
 def signal_to_wire(signal: Signal[Any]) -> dict[str, Any]:
     """`{"collateralName": ..., "payload": ...}`, with the payload as builtins, if it can be."""
-    return {
-        "collateralName": signal.collateral_name,
-        "payload": to_builtins(signal.payload),
-    }
+    wire = {"collateralName": signal.collateral_name, "payload": to_builtins(signal.payload)}
+    return wire if signal.version == UNVERSIONED else {**wire, "v": signal.version}

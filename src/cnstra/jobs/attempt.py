@@ -31,6 +31,7 @@ from cnstra.errors import (
     LeaseLost,
     RetryAfter,
     StimulationFailed,
+    StoreError,
     StoreUnavailable,
     UndecodableJob,
 )
@@ -53,6 +54,8 @@ from cnstra.jobs.settlement import (
 logger = logging.getLogger("cnstra.jobs")
 
 LOAD_PAUSE = 0.2
+MOST_NAMED = 3
+"""Neurons that a log line names."""
 PARKED = "its lease cannot be renewed much longer"
 
 
@@ -164,6 +167,16 @@ class Attempt:
         self._lost = self._lost or error
         if self._run is not None:
             self._run.lose(error)
+
+    @property
+    def owes(self) -> Sequence[str]:
+        """The neurons that its run still owes, in the order of their emission."""
+        run = self._run
+        try:
+            tasks = () if run is None else run.progress.tasks()
+        except StoreError:
+            return ()
+        return list(dict.fromkeys(task.neuron for _, task in tasks))
 
     @property
     def lost(self) -> BaseException | None:
@@ -323,16 +336,28 @@ def _asked_for(errors: Iterable[BaseException]) -> Iterator[BaseException]:
             yield from _asked_for(cast(BaseExceptionGroup[BaseException], error).exceptions)
 
 
-def what_happens_next(settlement: Settlement) -> str:
+def _from(owed: Sequence[str]) -> str:
+    """Where a run goes on, by the neurons that it owes."""
+    if not owed:
+        return " from its entry"
+    shown = " and ".join(repr(name) for name in owed[:MOST_NAMED])
+    return f" from {shown}" + (f" and {len(owed) - MOST_NAMED} more" if owed[MOST_NAMED:] else "")
+
+
+def what_happens_next(attempt: Attempt, settlement: Settlement) -> str:
     """The end of a log line that begins with the job."""
+    delivery = attempt.delivery
+    which = f"attempt {delivery.attempts_made + 1} of {delivery.max_attempts}"
     match settlement:
         case Completed():
             return "is completed."
         case Retry(delay, _, error):
-            return f"failed ({error['message']}): it is tried again in {delay:g} s."
+            again = f"it runs again in {delay:g} s{_from(attempt.owes)}."
+            return f"failed, {which} ({error['message']}): {again}"
         case Requeued():
-            return "is given back: another worker goes on where it stands."
+            return f"is given back: another worker goes on{_from(attempt.owes)}."
         case DeadLettered(error, _):
-            return f"is dead-lettered ({error['message']}): redrive it to go on where it stands."
+            goes_on = f"redrive it to go on{_from(attempt.owes)}."
+            return f"is dead-lettered, {which} ({error['message']}): {goes_on}"
         case Lost():
             return "is another worker's by now: nothing is done about it here."

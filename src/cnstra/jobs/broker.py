@@ -69,7 +69,8 @@ class NewJob:
     """A job to be enqueued.
 
     `data` is its wire form; `run_at` is in seconds since the epoch, or `None`. delay: where that is
-    so many seconds from now: a broker with a clock of its own counts them by it.
+    so many seconds from now: a broker with a clock of its own counts them by it. `trace` is in the
+    data too, for brokers that write its `cnstra` part anew.
     """
 
     id: str
@@ -81,6 +82,7 @@ class NewJob:
     delay: float | None = None
     priority: int = 0
     ordering_key: str | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -315,8 +315,9 @@ class Consumer:
             self._mailbox.post(partial(self._completed, attempt.delivery.run))
         level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
         if logger.isEnabledFor(level):
-            what = what_happens_next(settlement)
-            logger.log(level, "Job %r %s", attempt.delivery.job_id, what)
+            what = what_happens_next(attempt, settlement)
+            about = {"job": attempt.delivery.job_id, "run": attempt.delivery.run}
+            logger.log(level, "Job %r %s", attempt.delivery.job_id, what, extra=about)
         del self._held[attempt]
 
     def _go_on_with(self, ahead: Sequence[Delivery]) -> None:

@@ -29,6 +29,7 @@ async def edit_payload(
         network.require(collateral)
         codec = network.collaterals[collateral].codec
         task.payload = type(task.payload)(codec.encode(codec.accept(payload)))
+        task.version = codec.version
         progress.put(f"t/{key}", encode_json(task))
 
     await _edit(queue, job_id, change)
@@ -44,7 +45,7 @@ async def edit_context(
     codec: PayloadCodec[object] = network.context_codecs.get(neuron) or PayloadCodec(neuron, object)
 
     def change(progress: Progress) -> None:
-        progress.put(f"c/{neuron}", codec.encode(codec.accept(value)))
+        progress.put_context(neuron, codec.encode(codec.accept(value)), codec.version)
 
     await _edit(queue, job_id, change)
 

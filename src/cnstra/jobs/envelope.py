@@ -7,11 +7,12 @@ import msgspec
 
 from cnstra.engine.payloads import NOT_JSON, PayloadCodec, decode_json, encode_json
 from cnstra.engine.signals import EncodedSignal, Signal, signal_from_wire
+from cnstra.engine.versions import UNVERSIONED
 from cnstra.errors import InvalidSignal, UndecodableJob
 
 
-def job_data(signal: Signal[Any] | Mapping[str, Any], run: str) -> bytes:
-    """The job data of a signal, or of its wire form.
+def job_data(signal: Signal[Any] | Mapping[str, Any], run: str, trace: str | None = None) -> bytes:
+    """The job data of a signal, or of its wire form; `trace` is the W3C `traceparent` to carry.
 
     Raises `InvalidSignal` or `NotSerializable`.
     """
@@ -23,7 +24,10 @@ def job_data(signal: Signal[Any] | Mapping[str, Any], run: str) -> bytes:
     }
     if found.key is not None:
         wire["key"] = found.key
-    return encode_json({"signal": wire, "cnstra": {"run": run}})
+    if found.version != UNVERSIONED:
+        wire["v"] = found.version
+    ours = {"run": run} if trace is None else {"run": run, "trace": trace}
+    return encode_json({"signal": wire, "cnstra": ours})
 
 
 def signal_in(job_id: str, data: bytes) -> Mapping[str, Any]:
@@ -53,7 +57,8 @@ def entry_in(job_id: str, data: bytes) -> EncodedSignal:
         pass  # the other shape, or none
     wire = signal_in(job_id, data)
     payload = msgspec.Raw(encode_json(wire.get("payload")))
-    return EncodedSignal(wire["collateralName"], payload, wire.get("key"))
+    version = wire.get("v", UNVERSIONED)
+    return EncodedSignal(wire["collateralName"], payload, wire.get("key"), version)
 
 
 class _Job(msgspec.Struct):

@@ -107,7 +107,8 @@ def problem_of(task: TaskEntry, network: Network) -> str | None:
     """Why this network cannot resume the task, if it cannot."""
     try:
         receiver = network.receiver(task.neuron, task.collateral)
-        network.collaterals[receiver.collateral_name].codec.decode(bytes(task.payload))
+        codec = network.collaterals[receiver.collateral_name].codec
+        codec.decode(codec.upcast(bytes(task.payload), task.version))
     except CnstraError as error:
         return str(error)
     return None

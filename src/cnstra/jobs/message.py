@@ -36,6 +36,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, rena
     elsewhere: bool = False
     is_wrapped: bool = False
     raw: bytes | None = None
+    trace: str | None = None
 
     @property
     def carried(self) -> bytes | None:
@@ -53,6 +54,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, rena
             run_at=job.run_at,
             priority=job.priority,
             ordering_key=job.ordering_key,
+            trace=job.trace,
         )
 
 
@@ -96,7 +98,9 @@ def read_message(body: bytes, queue: str, id: str, sent_at: float) -> Message:
         return Message(words, body)
     if header.raw is not None:
         return Message(msgspec.structs.replace(header, raw=None), header.raw)
-    part = {"run": header.run}
+    part = (
+        {"run": header.run} if header.trace is None else {"run": header.run, "trace": header.trace}
+    )
     return Message(header, b"" if header.elsewhere else encode_json(fields | {"cnstra": part}))
 
 

@@ -24,6 +24,7 @@ from cnstra.errors import (
     Unsupported,
 )
 from cnstra.jobs.broker import Ahead, Capabilities, Event, JobRecord, JobState, LeaseState, NewJob
+from cnstra.jobs.diagnosis import Diagnoses, Finding
 from cnstra.jobs.ledger import Entry, Ledger
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.message import Header, Message, read_message
@@ -109,6 +110,10 @@ class MessageBroker:
         if self._brings_store and self._store is not None:
             await self._store.close()
         await self._transport.close()
+
+    async def diagnose(self) -> Sequence[Finding]:
+        transport = self._transport
+        return await transport.diagnose() if isinstance(transport, Diagnoses) else ()
 
     # --- for those who enqueue
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf, isfinite
@@ -35,6 +36,7 @@ from cnstra.jobs.envelope import job_data
 from cnstra.jobs.incumbents import Incumbents
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
+from cnstra.jobs.tracing import Tracing
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ class Queue:
         adapter.
     store: where progress is kept, on a broker that brings no store: a URL, a store, or
     `CNSTRA_STORE`. keep_results: seconds, or a `timedelta`, for which completed jobs are kept.
+    tracing: what jobs carry a trace from, as `cnstra.telemetry.Telemetry()`.
 
     >>> async with Queue("workflows", "sqlite:///workflows.db") as queue:
     ...     job = await queue.enqueue(request.create_signal({"id": 100}), max_attempts=5)
@@ -67,12 +70,14 @@ class Queue:
         store: str | ProgressStore | None = None,
         keep_results: float | timedelta = KEEP_RESULTS,
         clock: Clock = SYSTEM_CLOCK,
+        tracing: Tracing | None = None,
     ) -> None:
         if not name:
             raise InvalidOption(option="name", value=name, remedy="name the queue")
         self.name = name
         self.url = url
         self.clock = clock
+        self.tracing = tracing
         self.keep_results = seconds(keep_results)
         self.io = IOThread(f"cnstra-io {name}")
         chosen = _chosen(store, clock)
@@ -176,13 +181,14 @@ class Queue:
         `MessageTooLarge` for one that is over the broker's limit.
         """
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
-        job = self._new_job(signal, job_id, options)
-        if one_at_a_time is not None:
+        with self._sending(1) as trace:
+            job = self._new_job(signal, job_id, options, trace)
+            if one_at_a_time is None:
+                return (await self._add([job], connection))[0]
             if job_id is not None or connection is not None:
                 remedy = "leave out job_id= and connection=: the store says which job is the one"
                 raise InvalidOption(option="one_at_a_time", value=one_at_a_time, remedy=remedy)
             return await self._add_or_join(one_at_a_time, job)
-        return (await self._add([job], connection))[0]
 
     async def enqueue_many(
         self,
@@ -198,8 +204,14 @@ class Queue:
     ) -> list[Job]:
         """Add a job for each signal, all or none. The options are those of `enqueue`."""
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
-        jobs = [self._new_job(signal, None, options) for signal in signals]
-        return await self._add(jobs, connection)
+        given = list(signals)
+        with self._sending(len(given)) as trace:
+            jobs = [self._new_job(signal, None, options, trace) for signal in given]
+            return await self._add(jobs, connection)
+
+    def _sending(self, count: int) -> AbstractContextManager[str | None]:
+        tracing = self.tracing
+        return nullcontext() if tracing is None else tracing.sending(self.name, self.url, count)
 
     def prepare(
         self,
@@ -217,7 +229,8 @@ class Queue:
         answer that was lost, it is the same job of the same run.
         """
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
-        job = self._new_job(signal, job_id, options)
+        with self._sending(1) as trace:
+            job = self._new_job(signal, job_id, options, trace)
         self._require_room([job])
         return job
 
@@ -264,9 +277,11 @@ class Queue:
         signal: Signal[Any] | Mapping[str, Any],
         job_id: str | None,
         options: Mapping[str, Any],
+        trace: str | None,
     ) -> NewJob:
         run = self.clock.new_id()
-        return NewJob(id=job_id or run, data=job_data(signal, run), run=run, **options)
+        data = job_data(signal, run, trace)
+        return NewJob(id=job_id or run, data=data, run=run, trace=trace, **options)
 
     def _options(
         self,
@@ -339,9 +354,11 @@ class Queue:
     async def progress(self, job_id: str) -> Progress | None:
         """What is saved of the job's run: what it owes, its context values, its results so far."""
         record = await self.record(job_id)
+        return None if record is None else await self.progress_of(record)
+
+    async def progress_of(self, record: JobRecord) -> Progress | None:
+        """As `progress`, of a job that was looked up already."""
         store = self.store
-        if record is None:
-            return None
         if record.progress is not None:
             return from_wire(record.run, record.progress)
         if store is None:

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from cnstra.history.history import History, WorkerLog
 from cnstra.jobs.attempt import Attempt
 from cnstra.jobs.consumer import Consumer
 from cnstra.jobs.limits import RateLimit
+from cnstra.jobs.observing import Observer, Work, seen_by
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
 from cnstra.jobs.tending import Tended
@@ -50,6 +51,7 @@ class Worker:
     resources: given instead of what the CNS has for them, and with the others of the CNS opened for
         this worker alone. Without any, the worker opens those of the CNS, if nobody has.
     history: where each attempt and task is kept for people: a `History`, or its URL.
+    observers: who looks on, as `cnstra.telemetry.Telemetry()`.
 
     Raises `UnknownCollateral` for a result that the graph does not have.
 
@@ -71,6 +73,7 @@ class Worker:
         crash_limit: int | None = DEFAULT_CRASH_LIMIT,
         resources: Iterable[Given] = (),
         history: History | str | None = None,
+        observers: Iterable[Observer] = (),
     ) -> None:
         if concurrency < 1:
             raise InvalidOption(option="concurrency", value=concurrency, remedy="allow 1 or more")
@@ -95,6 +98,14 @@ class Worker:
         self._mailbox: Mailbox | None = None
         self._log: WorkerLog | None = None
         self._stops = 0
+        self._observers: list[Observer] = []
+        for one in observers:
+            self.observe(one)
+
+    def observe(self, observer: Observer) -> None:
+        """Let one more look on, from the next `run` on."""
+        observer.watch(self.cns)
+        self._observers.append(observer)
 
     def _require_bounds(self) -> None:
         """Without a store, a handler must end before a lease that cannot be renewed for ever."""
@@ -115,6 +126,7 @@ class Worker:
         other.history = None
         other._consumer = self._consumer.with_queue(queue)
         other._tasks = {}
+        other._observers = list(self._observers)
         return other
 
     async def run(self, *, until_idle: bool = False, signals: bool = True) -> None:
@@ -131,7 +143,9 @@ class Worker:
         signals: `False` leaves SIGTERM and SIGINT to the program around, which calls `stop`.
         """
         await self.queue.open()
-        async with self.cns:
+        async with self.cns, AsyncExitStack() as stack:
+            for one in self._observers:
+                await stack.enter_async_context(one.at_work(self.queue))
             mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
             over = asyncio.Event()
             self._stops = 0
@@ -205,7 +219,10 @@ class Worker:
                 self._tasks[attempt] = task
 
     async def _process(self, attempt: Attempt) -> None:
-        settled = await attempt.handle()
+        work: Work = attempt.handle
+        if self._observers:
+            work = seen_by(self._observers, self.queue, attempt.delivery, work)
+        settled = await work()
         del self._tasks[attempt]
         self._consumer.settle(attempt, settled)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from cnstra.adapters.bullmq.client import Client
 from cnstra.adapters.bullmq.connection import CHUNK, Part, Unreachable, refusal
+from cnstra.adapters.bullmq.diagnosis import findings
 from cnstra.adapters.bullmq.events import LOOK_AHEAD, events_in, number_of, stream_id
 from cnstra.adapters.bullmq.following import LONGEST_BLOCK, Follower, Marker
 from cnstra.adapters.bullmq.leases import Lease, origin_of
@@ -60,6 +61,7 @@ from cnstra.jobs.broker import (
     LeaseState,
     NewJob,
 )
+from cnstra.jobs.diagnosis import Finding
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import (
     Completed,
@@ -131,6 +133,10 @@ class BullMQBroker:
         await self._marker.close()
         await self._follower.close()
         await self._client.close()
+
+    async def diagnose(self) -> Sequence[Finding]:
+        async with self._reached():
+            return await findings(self._client, self._clock)
 
     # --- for those who enqueue
 

@@ -10,12 +10,14 @@ from nats.aio.msg import Msg
 from cnstra.adapters.nats.client import Client
 from cnstra.adapters.nats.connection import Connection, Refused, Unreachable
 from cnstra.adapters.nats.dead import MESSAGE_ID, DeadLetters
+from cnstra.adapters.nats.diagnosis import findings
 from cnstra.adapters.nats.leases import DONE, NOW, Lease, refusal
 from cnstra.adapters.nats.location import Location
 from cnstra.adapters.nats.names import from_header, to_header
 from cnstra.adapters.nats.streams import WORKER, QueueNames, prepare_queue
 from cnstra.errors import BrokerUnavailable
 from cnstra.jobs.broker import JobState
+from cnstra.jobs.diagnosis import Finding
 from cnstra.jobs.transport import Incoming, Judge, Limits, Outgoing
 
 T = TypeVar("T")
@@ -55,6 +57,9 @@ class NatsTransport:
                 self._give_back(lease.reply)
         await asyncio.gather(*self._handing_on)
         await self._client.close()
+
+    async def diagnose(self) -> Sequence[Finding]:
+        return await self._reached(findings(self._client, self._names))
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         async def publish(one: Outgoing) -> None:

@@ -9,6 +9,7 @@ from cnstra.adapters.postgres.batching import Batcher
 from cnstra.adapters.postgres.claiming import Claim
 from cnstra.adapters.postgres.columns import to_key
 from cnstra.adapters.postgres.database import Database
+from cnstra.adapters.postgres.diagnosis import findings
 from cnstra.adapters.postgres.listening import Listener
 from cnstra.adapters.postgres.pool import Row
 from cnstra.adapters.postgres.settling import Ending
@@ -27,6 +28,7 @@ from cnstra.jobs.broker import (
     LeaseState,
     NewJob,
 )
+from cnstra.jobs.diagnosis import Finding
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery, Lost, Settlement
 
@@ -88,6 +90,9 @@ class PostgresBroker:
             await asyncio.wait(self._giving_back)
         await self._database.close()
         await self._listener.close()
+
+    async def diagnose(self) -> Sequence[Finding]:
+        return await findings(self._database)
 
     # --- for those who enqueue
 

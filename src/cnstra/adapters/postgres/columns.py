@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
@@ -62,8 +63,7 @@ def from_json(column: str | None) -> Any:
     """What `to_json` was given; of what is no object of ours, its text as a message."""
     if column is None:
         return None
-    try:
+    found: Any = None
+    with suppress(ValueError):
         found = decode_json(column)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"message": column}
+    return found if isinstance(found, Mapping) else {"message": column}

@@ -52,6 +52,14 @@ class Link:
                 await channel.initialize()
                 return channel
 
+    async def server(self) -> str:
+        """What the server says that it is."""
+        channel = await self.channel()
+        await channel.close()
+        transport = None if self._connection is None else self._connection.transport
+        told = {} if transport is None else dict(transport.connection.server_properties)
+        return f"{told.get('product')!s} {told.get('version')!s}"
+
     @contextmanager
     def reaching(self) -> Generator[None]:
         """Turn whatever a lost connection raises into `BrokerUnavailable`; let `ANSWERS` pass."""

@@ -17,6 +17,7 @@ from cnstra.adapters.rabbitmq.slot import Slot
 from cnstra.adapters.rabbitmq.taking import UNTAKEN, Taker
 from cnstra.adapters.rabbitmq.wire import id_of, message_of, sent_at
 from cnstra.jobs.broker import JobState
+from cnstra.jobs.diagnosis import Finding
 from cnstra.jobs.transport import Incoming, Judge, Limits, Outgoing
 
 LARGEST_BODY = 16 * 1024 * 1024
@@ -70,6 +71,19 @@ class RabbitTransport:
         await self._taker.close()
         await self._link.close()
         await self._publishing.close()
+
+    async def diagnose(self) -> Sequence[Finding]:
+        timeout = self._location.consumer_timeout
+        given = "none" if timeout is None else f"{timeout:g} s"
+        return [
+            Finding("ok", "rabbitmq", await self._link.server()),
+            Finding(
+                "ok",
+                "rabbitmq",
+                f"consumer_timeout is taken to be {given}: if rabbitmq.conf says otherwise, say so "
+                "in the URL, as ?consumer_timeout=SECONDS, or jobs are taken away while they run",
+            ),
+        ]
 
     # --- sending
 

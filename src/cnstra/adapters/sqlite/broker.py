@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from cnstra.adapters.sqlite import claiming, events, jobs, settling
+from cnstra.adapters.sqlite import claiming, diagnosis, events, jobs, settling
 from cnstra.adapters.sqlite.claiming import Claim
 from cnstra.adapters.sqlite.columns import to_text
 from cnstra.adapters.sqlite.database import Database
@@ -24,6 +24,7 @@ from cnstra.jobs.broker import (
     LeaseState,
     NewJob,
 )
+from cnstra.jobs.diagnosis import Finding
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery, Lost, Requeued, Settlement
 
@@ -76,6 +77,9 @@ class SqliteBroker:
         if self._is_open:
             self._is_open = False
             self._database.close()
+
+    async def diagnose(self) -> Sequence[Finding]:
+        return await self._database.read(diagnosis.findings, BrokerUnavailable)
 
     # --- for those who enqueue
 

@@ -125,7 +125,8 @@ def _readable(connection: sqlite3.Connection, row: tuple[Any, ...], wanted: Clai
     """
     try:
         found = msgspec.convert(row, Row)
-        from_text(found.job), from_text(found.run)
+        for text in (found.job, found.run):
+            from_text(text)
         return found
     except (msgspec.ValidationError, ValueError) as error:
         unreadable = error_to_wire(JobUnreadable(reason=error))

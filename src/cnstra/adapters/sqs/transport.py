@@ -7,6 +7,7 @@ from math import ceil, floor, inf
 
 from cnstra.adapters.sqs.batches import Entry, Failure, Gathering, carry_out
 from cnstra.adapters.sqs.client import Client
+from cnstra.adapters.sqs.diagnosis import findings
 from cnstra.adapters.sqs.letters import ROOM_FOR_ID, Held, batches_of, entry_of, held_of
 from cnstra.adapters.sqs.location import Location
 from cnstra.adapters.sqs.names import names_of
@@ -16,6 +17,7 @@ from cnstra.adapters.sqs.sifting import sift
 from cnstra.clock import Clock
 from cnstra.errors import BrokerRefused
 from cnstra.jobs.broker import JobState
+from cnstra.jobs.diagnosis import Finding
 from cnstra.jobs.transport import Incoming, Judge, Limits, Outgoing
 
 LONGEST_DELAY = 900.0
@@ -69,6 +71,9 @@ class SQSTransport:
     async def close(self) -> None:
         await self._receiver.close()
         await self._client.close()
+
+    async def diagnose(self) -> Sequence[Finding]:
+        return [*await findings(self._queue), *await findings(self._dead)]
 
     # --- sending
 

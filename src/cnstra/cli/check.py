@@ -1,0 +1,114 @@
+"""`cnstra check`."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cnstra.cli.addresses import Address, AsJson
+from cnstra.cli.jobs import State
+from cnstra.cli.output import console, one_line, plain, table, write_json
+from cnstra.cli.targets import load
+from cnstra.cli.usage import QueueNotNamed
+from cnstra.engine.cns import CNS
+from cnstra.jobs.broker import JobState
+from cnstra.jobs.checking import Problem, checked_states
+from cnstra.jobs.checking import check as problems
+from cnstra.jobs.queue import Queue
+
+STUCK = 1
+"""The exit code where something cannot be resumed."""
+
+
+def check(
+    target: Annotated[
+        str, typer.Argument(metavar="APP:CNS", help="The code at hand.", show_default=False)
+    ],
+    queues: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue",
+            help="APP:QUEUE, or its name at --url. May be given several times.",
+            metavar="QUEUE",
+            envvar="CNSTRA_QUEUE",
+            show_default=False,
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="The broker of the queues.", metavar="URL", envvar="CNSTRA_URL"),
+    ] = None,
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for jobs that this code could not run or resume, and why: before it is deployed.
+
+    Exits with 1 if there are any.
+    """
+    if not queues:
+        raise QueueNotNamed
+    cns = load(target, CNS)
+    found: list[dict[str, Any]] = []
+    looked = 0
+    for name in queues:
+        address = Address.of([name], None, None) if url is None else Address.of([], url, name)
+        problems_here, count = address.ask(lambda queue: _look(queue, cns, state))
+        found += problems_here
+        looked += count
+    if as_json:
+        write_json({"jobs": looked, "problems": found})
+    else:
+        _show(found, looked)
+    if found:
+        raise typer.Exit(STUCK)
+
+
+async def _look(queue: Queue, cns: CNS, state: JobState | None) -> tuple[list[dict[str, Any]], int]:
+    """The problems in a queue, and at how many jobs was looked."""
+    listed = checked_states(queue)
+    screen = console(stderr=True)
+    if state is None and "waiting" not in listed:
+        scheme = queue.url.partition(":")[0]
+        screen.print(f"A broker at {scheme}:// lists only these jobs: {', '.join(listed)}.")
+    wanted = listed if state is None else (state,)
+    counts = await queue.counts()
+    columns = [TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", total=sum(counts.get(state, 0) for state in wanted))
+        looked = 0
+
+        def advance() -> None:
+            nonlocal looked
+            looked += 1
+            bar.advance(task)
+
+        async with aclosing(problems(queue, cns.network, wanted, advance)) as told:
+            return [_as_json(queue, one) async for one in told], looked
+
+
+def _as_json(queue: Queue, problem: Problem) -> dict[str, Any]:
+    return {
+        "queue": queue.name,
+        "job": problem.job.id,
+        "state": problem.job.state,
+        "neuron": problem.neuron,
+        "collateral": problem.collateral,
+        "reason": one_line(problem.reason),
+    }
+
+
+def _show(found: Sequence[dict[str, Any]], looked: int) -> None:
+    screen = console()
+    if found:
+        rows = (
+            (one["queue"], one["job"], one["state"], one["neuron"] or "", one["reason"])
+            for one in found
+        )
+        screen.print(table(["QUEUE", "JOB", "STATE", "NEURON", "WHY"], rows))
+    stuck = len({(one["queue"], one["job"]) for one in found})
+    verdict = f"{stuck} of {looked} jobs cannot go on with this code" if found else (
+        f"this code can go on with all of {looked} jobs"
+    )  # fmt: skip
+    console(stderr=True).print(plain(verdict))
