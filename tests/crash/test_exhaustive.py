@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.exhaustive import try_shape
+from tests.crash.exhaustive import DURABILITIES, expected_of, judge, try_shape
 from tests.crash.grounds import FIELDS
+from tests.crash.lives import Fault
 from tests.crash.shapes import SHAPES
+from tests.crash.trials import Trial
 
 SEED = 1
 SHARES = {"messages": 0.04, "copies": 0.02, "sqlite": 0.03, "redis": 0.01, "postgres": 0.005,
@@ -43,3 +45,16 @@ def test_every_invariant_holds_on_each_store(store: str) -> None:
         for number, shape in enumerate(SHAPES.values()):
             tally = try_shape(place, store, shape, SHARES[store], SEED + number)
             assert tally.complaints == []
+
+
+@pytest.mark.parametrize("store", ["messages", "copies"])
+def test_a_job_that_is_delivered_twice_ends_though_its_handler_outlasts_a_lease(store: str) -> None:
+    """Two workers have a message of it each, and took it from each other for ever."""
+    shape = SHAPES["long handler"]
+    expected = expected_of(shape)
+    with FIELDS[store]() as place:
+        for durability in DURABILITIES:
+            trial = Trial(shape, durability, ((Fault("take", 1, "twice"),),))
+            story = place.play(trial)
+            assert story.came
+            assert list(judge(trial, story, expected)) == []

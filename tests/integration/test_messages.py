@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -154,7 +154,33 @@ async def handed_over(process: Process, clock: ManualClock) -> None:
     await process.settle(long, Completed(RESULT))
 
 
-LIVES = [completed, retried, requeued, delayed, redriven, cancelled_and_redriven, handed_over]
+async def doubled(process: Process, clock: ManualClock) -> None:
+    await process.enqueue()
+    held = await process.need()
+    _double(process.world)
+    for _ in range(5):
+        assert await process.broker.renew([held], LEASE) == ["kept"]
+        assert await process.take() is None, "a copy waits as long as the lease is renewed"
+        await clock.advance(LEASE / 3)
+    await process.settle(held, Completed(RESULT))
+
+
+def _double(world: World) -> None:
+    """Have the broker deliver its first message once more."""
+    first = world.boxes.letters[0]
+    world.boxes.letters.append(mail.Letter(first.body, first.id, first.sent_at, 0.0))
+
+
+LIVES = [
+    completed,
+    retried,
+    requeued,
+    delayed,
+    redriven,
+    cancelled_and_redriven,
+    handed_over,
+    doubled,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -233,6 +259,65 @@ async def test_a_copy_of_a_job_does_no_harm(kind: str) -> None:
     assert await process.take() is None
     assert await process.take() is None
     assert world.boxes.letters == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_copy_takes_over_from_a_worker_that_died_once_its_lease_has_passed(
+    kind: str,
+) -> None:
+    world = World(KINDS[kind])
+    dead, other = await world.process(), await world.process()
+    await dead.enqueue()
+    held = await dead.need()
+    await world.clock.advance(LEASE / 3)
+    assert await dead.broker.renew([held], LEASE) == ["kept"]
+    _double(world)
+    assert await other.take() is None
+    await world.clock.advance(LEASE - 1)
+    assert await other.take() is None, "its worker may live"
+
+    await world.clock.advance(1)
+
+    taken = await other.need()
+    await other.settle(taken, Completed(RESULT))
+    await world.clock.advance(LEASE)
+    assert await other.take() is None
+    assert world.boxes.letters == []
+
+
+class Slow:
+    """A store that lets others go first at each call, and longer at each write."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*given: Any) -> Any:
+            for _ in range(4 if name == "commit" else 1):
+                await asyncio.sleep(0)
+            return await getattr(self._inner, name)(*given)
+
+        return call
+
+
+@pytest.mark.parametrize("head_start", range(-2, 8))
+async def test_a_renewal_under_way_holds_up_no_job_that_is_given_back(head_start: int) -> None:
+    world = World()
+    world.store = cast(Any, Slow(world.store))
+    process = await world.process()
+    await process.enqueue()
+    held = await process.need()
+
+    async def after(turns: int, then: Awaitable[Any]) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await then
+
+    await asyncio.gather(
+        after(-head_start, process.broker.renew([held], LEASE)),
+        after(head_start, process.settle(held, Requeued(None))),
+    )
+    assert (await process.need()).job_id == "j"
 
 
 async def test_a_job_that_was_lost_comes_back_after_a_lease() -> None:

@@ -7,6 +7,17 @@ DEATHS = (
     "test_a_death_between_any_two_calls_loses_nothing_and_leaves_nothing"
 )
 COPIES = "integration/test_messages.py::test_a_copy_of_a_job_does_no_harm"
+LIVE = (
+    "crash/test_exhaustive.py::"
+    "test_a_job_that_is_delivered_twice_ends_though_its_handler_outlasts_a_lease"
+)
+TAKEOVER = (
+    "integration/test_messages.py::"
+    "test_a_copy_takes_over_from_a_worker_that_died_once_its_lease_has_passed"
+)
+RENEWAL = (
+    "integration/test_messages.py::test_a_renewal_under_way_holds_up_no_job_that_is_given_back"
+)
 
 MUTATIONS = [
     Mutation(
@@ -89,5 +100,40 @@ MUTATIONS = [
         await store.forget(entry.header.run)
         if entry.dead_since""",
         "integration/test_messages.py::test_a_death_while_a_job_is_removed_leaves_a_job_or_nothing",
+    ),
+    Mutation(
+        "COPY",
+        "a renewal tells the record that its worker lives",
+        "jobs/turns.py",
+        "is_ours = turn.incoming is not None or one.guard == turn.token",
+        "is_ours = one.guard == turn.token",
+        LIVE,
+    ),
+    Mutation(
+        "COPY",
+        "a copy takes over once a dead worker's lease has passed",
+        "jobs/turns.py",
+        "guarded_until=max(one.guarded_until, until)",
+        "guarded_until=until * 2",
+        TAKEOVER,
+    ),
+    Mutation(
+        "COPY",
+        "a job is not guarded once it is being settled",
+        "jobs/turns.py",
+        "if turn.ends or one.dead_since",
+        "if one.dead_since",
+        RENEWAL,
+    ),
+    Mutation(
+        "COPY",
+        "a job is settled after the renewal under way",
+        "jobs/turns.py",
+        """        async with turn.writing:
+            await self._settle(turn, settlement)
+""",
+        """        await self._settle(turn, settlement)
+""",
+        RENEWAL,
     ),
 ]

@@ -107,8 +107,8 @@ class Turns:
 
         The record is told how long, so that another message of the job waits and does not take it
         from a worker that lives. It is told by renewals alone: what ends within a third of its
-        lease writes nothing more. A copy that comes before that takes the job over once, and
-        whoever lost it comes back a lease later, when the new holder has long renewed its own.
+        lease writes nothing more. A copy that comes before that takes the job over once; whoever
+        lost it comes back a lease later, when the new holder has long renewed its own.
         """
         if self._ledger is None:
             return "kept"

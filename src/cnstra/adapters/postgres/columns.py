@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 from cnstra.engine.payloads import decode_json
 
@@ -66,4 +66,6 @@ def from_json(column: str | None) -> Any:
     found: Any = None
     with suppress(ValueError):
         found = decode_json(column)
-    return found if isinstance(found, Mapping) else {"message": column}
+    if isinstance(found, dict):
+        return cast("dict[str, Any]", found)
+    return {"message": column}
