@@ -29,7 +29,8 @@ from tests.hostile import (
     printable,
 )
 
-LONGEST = 40_000
+LONGEST = 7 * 12_000
+"""Characters of a list of six jobs and its head, each row as wide as the widest."""
 JOB = {"signal": {"collateralName": "entry", "payload": 7}}
 
 
