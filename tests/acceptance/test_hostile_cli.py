@@ -29,8 +29,7 @@ from tests.hostile import (
     printable,
 )
 
-LONGEST = 7 * 12_000
-"""Characters of a list of six jobs and its head, each row as wide as the widest."""
+LONGEST = 40_000
 JOB = {"signal": {"collateralName": "entry", "payload": 7}}
 
 

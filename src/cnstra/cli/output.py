@@ -15,6 +15,8 @@ WIDE = 10_000
 
 LONGEST_CELL = 120
 LONGEST_ERROR = 8_000
+LONGEST_ERROR_IN_A_TABLE = 600
+"""Characters. Each row of a table is as wide as its widest; `jobs show` tells the rest."""
 
 
 def console(*, stderr: bool = False) -> Console:

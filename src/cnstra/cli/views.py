@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cnstra.cli.output import (
     LONGEST_ERROR,
+    LONGEST_ERROR_IN_A_TABLE,
     brief,
     console,
     cut,
@@ -151,13 +152,13 @@ def _row(record: JobRecord) -> list[Any]:
         f"{record.attempts_made}/{record.max_attempts}",
         when(record.created_at),
         _brief_signal(signal) if signal else "(not a signal)",
-        _error(record.error) if record.error else "",
+        cut(_error(record.error), LONGEST_ERROR_IN_A_TABLE) if record.error else "",
     ]
 
 
 def _owed_row(task: dict[str, Any]) -> list[Any]:
     error = task["error"]
-    why = _error(error) if error else "not started"
+    why = cut(_error(error), LONGEST_ERROR_IN_A_TABLE) if error else "not started"
     return [task["neuron"], task["collateral"], brief(task["payload"]), why]
 
 
