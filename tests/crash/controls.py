@@ -128,8 +128,10 @@ CONTROLS = (
     Control(
         "commit without the context",
         "durable/recording.py",
-        '            self._progress.put(f"c/{change.neuron_name}", change.value.data)',
-        "            pass",
+        "        if isinstance(change.value, Frozen):\n            self._progress.put_context(\n"
+        "                name, change.value.data, self._network.versioned_contexts.get("
+        "name, UNVERSIONED)\n            )",
+        "        if isinstance(change.value, Frozen):\n            pass",
         "memory",
         "loop",
         BRANCHES,

@@ -14,6 +14,7 @@ import pytest
 from cnstra import CNS, Queue, Worker, collateral, neuron
 from cnstra.adapters.rabbitmq.location import location_of
 from cnstra.adapters.rabbitmq.names import TIERS, Names
+from cnstra.adapters.rabbitmq.queues import Queues
 from cnstra.adapters.rabbitmq.transport import RabbitTransport
 from cnstra.errors import BrokerRefused, BrokerUnavailable, InvalidOption, QueueMismatch
 from cnstra.jobs.transport import Outgoing
@@ -109,6 +110,7 @@ def test_a_consumer_timeout_of_zero_is_none() -> None:
 @pytest.mark.parametrize(
     ("url", "remedy"),
     [
+        ("amqp://%zz", "percent-encode"),
         ("amqp://user:pass#hush@host", "%23"),
         ("amqp://user:pass/hush@host", "%2F"),
         ("amqp://user:pass?hush@host", "percent-encode"),
@@ -198,6 +200,23 @@ async def test_queues_that_were_deleted_are_made_again(
 
     assert (await waiting).body == b"later"
     assert (await transport.sizes())["dead"] == 0
+
+
+async def test_what_comes_due_while_the_queues_are_looked_at_is_counted(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a worker that runs until all is idle ends before the retry of its last job."""
+    transport = await make()
+    await send(transport, b"soon", delay=0.125)
+    look = Queues.size_of_waits
+
+    async def look_late(queues: Queues) -> int:
+        await asyncio.sleep(1.0)
+        return await look(queues)
+
+    monkeypatch.setattr(Queues, "size_of_waits", look_late)
+
+    assert (await transport.sizes())["waiting"] == 1
 
 
 @pytest.mark.parametrize(

@@ -159,10 +159,14 @@ class RabbitTransport:
             await sift(self._link, self._names.dead, judge, limit)
 
     async def sizes(self) -> Mapping[JobState, int]:
-        """What is active is known to each worker alone."""
+        """What is active is known to each worker alone.
+
+        What comes due meanwhile is counted, if twice: the waits are looked at first.
+        """
+        delayed = await self._queues.size_of_waits()
         return {
             "waiting": await self._queues.size(self._names.main) or 0,
-            "delayed": await self._queues.size_of_waits(),
+            "delayed": delayed,
             "dead": await self._queues.size(self._names.dead) or 0,
         }
 
