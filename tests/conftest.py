@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,9 @@ pytest.register_assert_rewrite("cnstra.testing.conformance")
 # Each run explores anew and prints a blob that replays what it found; a busy machine is no failure.
 settings.register_profile("ci", derandomize=False, print_blob=True, deadline=None)
 settings.load_profile("ci")
+
+# A shell lets what it starts in the background ignore SIGINT, and so would all that we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

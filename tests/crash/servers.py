@@ -58,21 +58,7 @@ def _sqlite() -> Generator[Server]:
 
 
 @contextmanager
-def _bullmq() -> Generator[Server]:
-    with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(Path(folder), *SAFE)
-        server.start()
-        try:
-            yield Server(
-                lambda name, _: Lair(name, server.url, None, SHORT, False), lambda: _again(server)
-            )
-        finally:
-            server.stop()
-
-
-@contextmanager
-def _postgres() -> Generator[Server]:
-    server = PostgresServer(fsync="on")
+def _with_its_store(server: RedisServer | PostgresServer | NatsServer) -> Generator[Server]:
     server.start()
     try:
         yield Server(
@@ -83,16 +69,25 @@ def _postgres() -> Generator[Server]:
 
 
 @contextmanager
+def _bullmq() -> Generator[Server]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _with_its_store(RedisServer(Path(folder), *SAFE)) as server,
+    ):
+        yield server
+
+
+def _postgres() -> AbstractContextManager[Server]:
+    return _with_its_store(PostgresServer(fsync="on"))
+
+
+@contextmanager
 def _nats() -> Generator[Server]:
-    with tempfile.TemporaryDirectory() as folder:
-        server = NatsServer(Path(folder))
-        server.start()
-        try:
-            yield Server(
-                lambda name, _: Lair(name, server.url, None, SHORT, False), lambda: _again(server)
-            )
-        finally:
-            server.stop()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _with_its_store(NatsServer(Path(folder))) as server,
+    ):
+        yield server
 
 
 @contextmanager
