@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.crash.names import descends, is_inside
+from tests.crash.names import descends, is_inside, run_of
 from tests.crash.witness import Line
 
 Place = tuple[str, str, str]
@@ -24,7 +24,7 @@ class Expected:
     """What a run without a fault comes to: a serial replay of each job. `job` is its job's name.
 
     keys: of each activation. contexts: the last value of each
-    neuron. starts: how many. lives: how many workers it takes.
+    neuron in each run, inner ones too. starts: how many. lives: how many workers it takes.
     """
 
     job: str
@@ -32,7 +32,7 @@ class Expected:
     result: Any
     ends: frozenset[str]
     keys: Mapping[Place, frozenset[str]]
-    contexts: Mapping[str, tuple[str, ...]]
+    contexts: Mapping[tuple[str, str], tuple[str, ...]]
     starts: int
     lives: int
 
@@ -143,9 +143,9 @@ def no_branch_is_lost_or_invented(job: Evidence) -> Iterator[str]:
 def context_is_that_of_a_serial_replay(job: Evidence) -> Iterator[str]:
     """The last value of each neuron holds each of its visits once."""
     found = _contexts(job.lines)
-    for neuron, value in job.expected.contexts.items():
-        if found.get(neuron) != value:
-            yield f"the context of {neuron} is {found.get(neuron)}, not {value}"
+    for place, value in job.expected.contexts.items():
+        if found.get(place) != value:
+            yield f"the context of {' in '.join(place)} is {found.get(place)}, not {value}"
 
 
 def keys_are_the_same(job: Evidence) -> Iterator[str]:
@@ -245,6 +245,6 @@ def _keys(lines: Iterable[Line]) -> Mapping[Place, frozenset[str]]:
     return {place: frozenset(keys) for place, keys in found.items()}
 
 
-def _contexts(lines: Iterable[Line]) -> Mapping[str, tuple[str, ...]]:
+def _contexts(lines: Iterable[Line]) -> Mapping[tuple[str, str], tuple[str, ...]]:
     ends = (line for line in _of_the_holder(lines) if line.what == "end")
-    return {line.neuron: line.seen for line in ends}
+    return {(line.neuron, run_of(line.at)): line.seen for line in ends}

@@ -47,3 +47,14 @@ INSIDE = "in"
 def is_inside(at: str) -> bool:
     """Whether the activation belongs to an inner run."""
     return INSIDE in at.split("/")
+
+
+def run_of(at: str) -> str:
+    """The inner run that the activation belongs to; that of the job itself is `""`.
+
+    >>> run_of("e/1/in/0"), run_of("e/1")
+    ('e/1/in', '')
+    """
+    parts = at.split("/")
+    depth = max((place for place, part in enumerate(parts, 1) if part == INSIDE), default=0)
+    return "/".join(parts[:depth])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.crash.names import descends, heard_by
+from tests.crash.names import descends, heard_by, run_of
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,11 @@ def test_nothing_else_does(at: str, origin: str) -> None:
 
 def test_those_who_hear_one_signal_have_names_of_their_own() -> None:
     assert {heard_by("e", name) for name in ("ear0", "ear1", "mouth")} == {"e:0", "e:1", "e"}
+
+
+@pytest.mark.parametrize(
+    ("at", "run"),
+    [("e", ""), ("e/1/0", ""), ("e/1/in", "e/1/in"), ("e/1/in/0/in/+", "e/1/in/0/in")],
+)
+def test_an_inner_run_is_named_by_where_it_began(at: str, run: str) -> None:
+    assert run_of(at) == run
