@@ -133,6 +133,10 @@ class Fleet:
         member.kill()
         self._dead.append(member)
 
+    def see_that_all_are_present(self) -> None:
+        for place in range(WORKERS):
+            self._present(place)
+
     async def end(self) -> None:
         for member in self._members:
             self._kill(member)
@@ -163,7 +167,7 @@ class Campaign:
                 await self._harm(fleet, kills)
                 self._is_over = True
                 await supplying
-                states = Counter([await _final_state(one) for one in self._added])
+                states = Counter([await _final_state(one, fleet) for one in self._added])
             finally:
                 supplying.cancel()
                 await fleet.end()
@@ -241,8 +245,9 @@ async def run_fleet(
         return await Campaign(ground, folder, schedule).run(jobs, kills, seed)
 
 
-async def _final_state(one: Job) -> str:
+async def _final_state(one: Job, fleet: Fleet) -> str:
     while True:
+        fleet.see_that_all_are_present()
         with suppress(BrokerUnavailable, StoreUnavailable):
             state = await one.state()
             if state in ("completed", "dead", None):

@@ -4,6 +4,7 @@
 the schedule.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import cast
 import pytest
 
 from cnstra.testing.effects import Effects, What
-from tests.crash.fleet import WORKERS, repeats_in, run_fleet
+from tests.crash.fleet import WORKERS, Fleet, repeats_in, run_fleet
 from tests.crash.fleet_grounds import GROUNDS
 from tests.crash.marks import Marks
+from tests.crash.members import Orders, WorkerProcess
 from tests.crash.schedule import Schedule
 
-JOBS, KILLS, FAULTS = (1000, 100, 5) if os.environ.get("CRASH") == "full" else (24, 4, 2)
+JOBS, KILLS, FAULTS, PATIENCE = (
+    (1000, 100, 5, 1700.0) if os.environ.get("CRASH") == "full" else (24, 4, 2, 300.0)
+)
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
@@ -28,7 +32,9 @@ async def test_kills_and_faults_lose_nothing(
 ) -> None:
     record_property("crash.seed", SEED)
 
-    report = await run_fleet(broker, tmp_path, jobs=JOBS, kills=KILLS, faults=FAULTS, seed=SEED)
+    report = await run_fleet(
+        broker, tmp_path, jobs=JOBS, kills=KILLS, faults=FAULTS, seed=SEED, patience=PATIENCE
+    )
 
     record_property("crash.row", f"{broker} | {report.row}")
     report.check()
@@ -80,6 +86,29 @@ def test_a_kill_counts_inside_of_a_step(
 
     assert (marks.is_inside(7), marks.is_inside(8)) == (is_inside, False)
     assert marks.begun_by(7) == sum(line.startswith("start") for line in lines)
+    marks.close()
+
+
+async def test_a_worker_that_finds_no_server_has_a_successor(effects: Effects) -> None:
+    """After the last kill too: else nobody is left for the jobs, and they are waited for."""
+    made: list[WorkerProcess] = []
+
+    def make(orders: Orders) -> WorkerProcess:
+        made.append(WorkerProcess(orders))
+        return made[-1]
+
+    marks = Marks(effects.path)
+    fleet = Fleet(make, {
+        "queue": "q", "url": "postgresql://127.0.0.1:1/none", "store": None,
+        "effects": str(effects.path), "die": None, "options": {},
+    }, marks)  # fmt: skip
+    while any(one.is_alive for one in made):
+        await asyncio.sleep(0.05)
+
+    fleet.see_that_all_are_present()
+
+    assert len(made) == 2 * WORKERS
+    await fleet.end()
     marks.close()
 
 
