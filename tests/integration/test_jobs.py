@@ -41,6 +41,21 @@ def single(story: Story, **options: Any) -> CNS:
     return CNS([story.step("only", entry, output, **options)])
 
 
+async def test_a_signal_stops_every_worker_of_a_program() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    empty = CNS([neuron("idle", {})])
+
+    async with Queue("first", "memory://both") as first, Queue("second", "memory://both") as second:
+        workers = [Worker(queue, empty) for queue in (first, second)]
+        running = [asyncio.ensure_future(worker.run()) for worker in workers]
+        await until(lambda: signal.getsignal(signal.SIGTERM) != before)
+        await asyncio.sleep(0.1)
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(asyncio.gather(*running), 10)
+
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 async def test_a_worker_inside_a_server_leaves_the_signals_to_it() -> None:
     found: list[Any] = []
     looker = neuron("looker", {})

@@ -3,10 +3,8 @@
 import asyncio
 import copy
 import logging
-import signal
-import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +25,7 @@ from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.observing import Observer, Work, seen_by
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
+from cnstra.jobs.stopping import stopped_by_signals
 from cnstra.jobs.tending import Tended
 
 logger = logging.getLogger("cnstra.jobs")
@@ -156,7 +155,7 @@ class Worker:
                     completed=_to_each(tended), until_idle=until_idle,
                 )  # fmt: skip
                 async with _tending(tended):
-                    with self._stopped_by_signals() if signals else nullcontext():
+                    with stopped_by_signals(self.stop) if signals else nullcontext():
                         await self._see_through(over)
 
     @asynccontextmanager
@@ -225,23 +224,6 @@ class Worker:
         settled = await work()
         del self._tasks[attempt]
         self._consumer.settle(attempt, settled)
-
-    @contextmanager
-    def _stopped_by_signals(self) -> Generator[None, None, None]:
-        """Let SIGTERM and SIGINT drain, where this thread may say so."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        for number in before:
-            loop.add_signal_handler(number, self.stop)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _to_each(tended: Sequence[Tended]) -> Callable[[str], None] | None:
