@@ -5,13 +5,14 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aio_pika
 import pytest
 
-from cnstra import CNS, Queue, Worker, collateral, neuron
+from cnstra import CNS, Context, Queue, Worker, collateral, neuron
 from cnstra.adapters.rabbitmq.location import location_of
 from cnstra.adapters.rabbitmq.names import TIERS, Names
 from cnstra.adapters.rabbitmq.queues import Queues
@@ -217,6 +218,35 @@ async def test_what_comes_due_while_the_queues_are_looked_at_is_counted(
     monkeypatch.setattr(Queues, "size_of_waits", look_late)
 
     assert (await transport.sizes())["waiting"] == 1
+
+
+async def test_a_retry_that_is_on_its_way_to_the_worker_is_waited_for(
+    url: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ has handed it over, the worker has not taken it yet: no queue holds it."""
+    attempts: list[int] = []
+    entry = collateral("entry", int)
+    only = neuron("only", {})
+
+    @only.dendrite(entry)
+    def fail_once(payload: int, axon: Any, ctx: Context[None]) -> None:
+        attempts.append(ctx.attempt)
+        if ctx.attempt == 1:
+            raise ConnectionError
+
+    look = Queues.size_of_waits
+
+    async def look_late(queues: Queues) -> int:
+        await asyncio.sleep(0.4)
+        return await look(queues)
+
+    monkeypatch.setattr(Queues, "size_of_waits", look_late)
+
+    async with Queue(name, url, store=f"sqlite:///{tmp_path}/store.db") as queue:
+        await queue.enqueue(entry.create_signal(1), max_attempts=2, backoff=0.125)
+        await Worker(queue, CNS([only])).run(until_idle=True)
+
+    assert attempts == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ from cnstra.jobs.settlement import (
 logger = logging.getLogger("cnstra.jobs")
 
 LONGEST_WAIT, IDLE_WAIT = 0.5, 0.02
+IDLE_LOOKS = 2
+"""A broker of messages counts none that is on its way, from one queue to another or to us."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 RENEWALS_PER_LEASE = 3
 PARK_AFTER, PARKED_BY = 0.6, 0.9
@@ -124,6 +126,7 @@ class Consumer:
     async def _fetch(self) -> None:
         """Lease as many jobs as there are free slots, again and again."""
         pause, wait = FIRST_PAUSE, IDLE_WAIT if self._until_idle else LONGEST_WAIT
+        seen_idle, is_exact = 0, self._broker.capabilities.atomic_settlement
         while not self._stopping:
             free = self._concurrency - len(self._held)
             if free <= 0:
@@ -144,8 +147,11 @@ class Consumer:
                 continue
             if deliveries:
                 self._take(deliveries)
-            elif self._until_idle and await self._is_idle():
-                return
+                seen_idle = 0
+            elif self._until_idle:
+                seen_idle = seen_idle + 1 if await self._is_idle() else 0
+                if seen_idle == (1 if is_exact else IDLE_LOOKS):
+                    return
 
     def _take(self, deliveries: Sequence[Delivery]) -> None:
         expires = self._clock.monotonic() + self._lease
