@@ -1,6 +1,11 @@
-"""A TCP proxy that cuts and delays, so that a test can harm a connection and nothing else."""
+"""A TCP proxy that cuts and delays, so that a test can harm a connection and nothing else.
+
+`python -m tests.proxy PORT` is one in a process of its own. It prints its port, and is told `cut`
+and `slow SECONDS` by its standard input.
+"""
 
 import asyncio
+import sys
 import threading
 from contextlib import suppress
 from typing import Self
@@ -132,3 +137,22 @@ class DistantProxy:
     def cut(self) -> None:
         """Cut every connection."""
         self._loop.call_soon_threadsafe(self._proxy.cut)
+
+    def slow(self, seconds: float) -> None:
+        """Have each request, and each answer, come later by that."""
+        self._proxy.delay = self._proxy.lag = seconds
+
+
+def main() -> None:
+    with DistantProxy(int(sys.argv[1])) as proxy:
+        print(proxy.port, flush=True)
+        for line in sys.stdin:
+            order, *seconds = line.split()
+            if order == "cut":
+                proxy.cut()
+            else:
+                proxy.slow(float(*seconds))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.crash.servers import TROUBLES
+
 ROOT = Path(__file__).parents[2]
 KILLS = {
     "sqlite": 10_000, "bullmq": 2_000, "postgres": 2_000, "rabbitmq": 300, "nats": 300, "sqs": 300,
@@ -16,9 +18,8 @@ KILLS = {
 MODES = {"deploy": 300, "zombie": 300, "rivals": 300}
 """On SQLite; what they are: `tests/crash/lane.py`."""
 
-HARMED = {"bullmq": 100, "postgres": 100, "nats": 100, "rabbitmq": 100}
-HARM_EACH = 3
-"""Kills while the server is killed too, or its connections cut, each so many seconds."""
+HARMED = 100
+"""Kills while each trouble befalls each server too."""
 
 
 def parts(seed: int) -> Iterator[Sequence[str]]:
@@ -29,8 +30,9 @@ def parts(seed: int) -> Iterator[Sequence[str]]:
         yield ("kills", server, "--kills", str(kills), *told)
     for mode, blows in MODES.items():
         yield ("kills", "sqlite", "--mode", mode, "--kills", str(blows), *told)
-    for server, kills in HARMED.items():
-        yield ("kills", server, "--harm", str(HARM_EACH), "--kills", str(kills), *told)
+    for server, troubles in TROUBLES.items():
+        for trouble in troubles:
+            yield ("kills", server, "--harm", trouble, "--kills", str(HARMED), *told)
     yield ("controls",)
 
 

@@ -5,26 +5,28 @@ shows in shared memory which activations are open. It is stopped and looked at; 
 killed, and that counts. Each batch of jobs is one shape under one durability; when its kills are
 used up the last worker finishes it, and every invariant is checked of each of its jobs.
 
-`--mode` does something else to them; `--harm SECONDS` harms the server meanwhile.
+`--mode` does something else to them; `--harm` harms the server meanwhile, each `--every` seconds.
 """
 
 import argparse
 import json
 import logging
+import math
 import os
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 from tests.crash.batch import Batch
 from tests.crash.exhaustive import DURABILITIES, expected_of
 from tests.crash.lane import MODES, Lane, Mode, Tally
 from tests.crash.prey import Windows
-from tests.crash.servers import HARMS, SERVERS, Server
+from tests.crash.servers import LASTS, SERVERS, TROUBLES, Server, Trouble
 from tests.crash.shapes import SHAPES
 
 LANES = 3
@@ -48,7 +50,7 @@ class Hunt:
         blows: int,
         seed: int,
         mode: Mode,
-        every: float | None,
+        every: float,
     ) -> None:
         self._server = server
         self._folder = folder
@@ -69,17 +71,26 @@ class Hunt:
         _hurry()
         began = time.monotonic()
         lanes = [Lane(slot, self) for slot in range(LANES)]
-        harmed = began
+        harms = self._harms()
         while self.wants_more or not all(lane.is_idle for lane in lanes):
             for lane in lanes:
                 lane.step()
-            if self._every is not None and time.monotonic() - harmed > self._every:
-                self._server.harm()
-                self.tally.harms += 1
-                harmed = time.monotonic()
+            next(harms)
             time.sleep(GLANCE)
+        harms.close()
         self.tally.seconds = time.monotonic() - began
         return self.tally
+
+    def _harms(self) -> Generator[None]:
+        """Harm the server and make it well again, each when its time has come."""
+        while True:
+            yield from _until(self._every)
+            self._server.harm.begin()
+            self.tally.harms += 1
+            try:
+                yield from _until(LASTS)
+            finally:
+                self._server.harm.end()
 
     def new_batch(self) -> Batch:
         """The next shape, under the next durability."""
@@ -102,6 +113,12 @@ class Hunt:
         tally.repeats += len(starts) - len({(one.job, one.at, one.neuron) for one in starts})
 
 
+def _until(seconds: float) -> Generator[None]:
+    due = time.monotonic() + seconds
+    while time.monotonic() < due:
+        yield
+
+
 def _hurry() -> None:
     """Go before the workers, so that none gets away; where that is allowed."""
     with suppress(PermissionError):
@@ -115,19 +132,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shape", action="append", choices=[*SHAPES])
     parser.add_argument("--mode", choices=MODES, default="kill")
-    parser.add_argument("--harm", type=float, help=f"seconds; of {', '.join(HARMS)}")
+    parser.add_argument("--harm", choices=get_args(Trouble))
+    parser.add_argument("--every", type=float, default=3.0, metavar="SECONDS")
     options = parser.parse_args()
-    if options.harm is not None and options.server not in HARMS:
-        parser.error(f"{options.server} cannot be harmed: {', '.join(HARMS)} can")
+    if options.harm is not None and options.harm not in TROUBLES[options.server]:
+        parser.error(f"--harm of {options.server}: {', '.join(TROUBLES[options.server])}")
     logging.getLogger("cnstra").setLevel(logging.CRITICAL)
     shapes = options.shape or [one for one in SHAPES if one not in UNSUITED]
     with (
         tempfile.TemporaryDirectory(prefix="cnstra-kills-") as folder,
-        SERVERS[options.server]() as server,
+        SERVERS[options.server](options.harm) as server,
     ):
         tally = Hunt(
             server, Path(folder), shapes,
-            blows=options.kills, seed=options.seed, mode=options.mode, every=options.harm,
+            blows=options.kills, seed=options.seed, mode=options.mode,
+            every=options.every if options.harm else math.inf,
         ).run()  # fmt: skip
     for name, value in tally.rows():
         print(f"{name:22} {value:>8}")

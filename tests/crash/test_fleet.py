@@ -25,7 +25,7 @@ JOBS, KILLS, FAULTS, PATIENCE = (
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(PATIENCE + 60)
 @pytest.mark.parametrize("broker", GROUNDS)
 async def test_kills_and_faults_lose_nothing(
     broker: str, tmp_path: Path, record_property: Callable[[str, object], None]
