@@ -384,6 +384,19 @@ async def test_a_message_is_ours_only_if_the_server_says_so(
         assert list(await transport.keep([message], 30)) == [False]
 
 
+async def test_who_waits_for_a_message_listens_again_when_the_connection_is_cut(
+    server: RabbitServer, make: Maker
+) -> None:
+    async with Proxy(server.port) as proxy:
+        transport = await make(f"amqp://guest:guest@127.0.0.1:{proxy.port}")
+        waiting = asyncio.ensure_future(take(transport, wait=60.0))
+        await asyncio.sleep(1.0)
+        proxy.cut()
+        await send(transport, b"1")
+
+        assert bodies(await asyncio.wait_for(waiting, 20)) == [b"1"]
+
+
 async def test_who_is_done_twice_does_not_acknowledge_the_next(make: Maker) -> None:
     """The second message lies in the slot that held the first."""
     transport = await make()

@@ -9,6 +9,25 @@ HERE = "adapters/rabbitmq/"
 MUTATIONS = (
     Mutation(
         "AMQP",
+        "who waits for a message hears that the channels are gone",
+        HERE + "taking.py",
+        """            self._filled.remove(slot)
+        self._news.set()
+""",
+        """            self._filled.remove(slot)
+""",
+        OURS + "test_who_waits_for_a_message_listens_again_when_the_connection_is_cut",
+    ),
+    Mutation(
+        "AMQP",
+        "a worker that runs until idle waits for what is on its way",
+        "jobs/consumer.py",
+        "if seen_idle == (1 if is_exact else IDLE_LOOKS):",
+        "if seen_idle:",
+        OURS + "test_a_retry_that_is_on_its_way_to_the_worker_is_waited_for",
+    ),
+    Mutation(
+        "AMQP",
         "a message that no queue takes is told of",
         HERE + "link.py",
         "on_return_raises=confirms",
