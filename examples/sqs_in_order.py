@@ -10,8 +10,7 @@ import asyncio
 import sys
 from typing import NamedTuple, TypedDict
 
-from cnstra import CNS, Collateral, Context, Queue, Signal, Worker, collateral, neuron
-from cnstra.jobs.retry import fixed
+from cnstra import CNS, Collateral, Context, Queue, Signal, Worker, collateral, fixed, neuron
 
 
 class Change(TypedDict):

@@ -10,9 +10,24 @@ from mkdocs.structure.files import File, Files
 
 MODULES = (
     "cnstra",
+    "cnstra.dashboard",
+    "cnstra.durable.adapters",
+    "cnstra.durable.store",
     "cnstra.effects",
+    "cnstra.effects.sqlalchemy",
     "cnstra.errors",
+    "cnstra.history.records",
+    "cnstra.history.store",
+    "cnstra.jobs.attempt",
+    "cnstra.jobs.broker",
+    "cnstra.jobs.observing",
+    "cnstra.jobs.settlement",
+    "cnstra.jobs.transport",
+    "cnstra.mcp",
     "cnstra.oimdb",
+    "cnstra.telemetry.logs",
+    "cnstra.telemetry.otel",
+    "cnstra.telemetry.prometheus",
     "cnstra.testing",
     "cnstra.testing.conformance",
 )
@@ -60,5 +75,7 @@ def public_names(module: ModuleType) -> list[str]:
     return [
         name
         for name, value in vars(module).items()
-        if inspect.isclass(value) and value.__module__ == module.__name__
+        if (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
     ]

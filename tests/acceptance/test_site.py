@@ -12,11 +12,15 @@ from mkdocs.config import load_config
 from tests.acceptance.test_docs import ROOT
 from website.docstrings import as_markdown
 from website.llms import LIST, leaves, listed
+from website.reference import MODULES
 from website.repository import relinked
 
 LOADED = re.compile(
     r"<(?:script|link|img|iframe|source|object)\b[^>]*?(?:src|href)=\"?(https?:[^\"> ]+)"
 )
+
+LED_TO = re.compile(r"(?:@import\s+|url\()[\"']?((?:https?:)?//[^\"')]+)")
+IMPORT = re.compile(r"^(?:from|import) (cnstra[\w.]*)", re.MULTILINE)
 
 
 def test_the_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path) -> None:
@@ -33,8 +37,19 @@ def test_the_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path) -> 
         str(page): LOADED.findall(text) for page, text in pages.items() if LOADED.findall(text)
     } == {}
     assert '<svg xmlns="http://www.w3.org/2000/svg"' in pages[site / "concepts.html"]
+    styles = {style: style.read_text(encoding="utf-8") for style in site.rglob("*.css")}
+    assert {str(style): LED_TO.findall(text) for style, text in styles.items()} == {
+        str(style): [] for style in styles
+    }
     assert 'id="cnstra.Queue.enqueue"' in pages[site / "reference" / "cnstra.html"]
     assert (site / "llms-full.txt").read_text(encoding="utf-8").count("# Glossary") == 1
+
+
+def test_every_module_that_the_pages_import_is_in_the_reference() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
+    imported = {name for page in pages for name in IMPORT.findall(page.read_text(encoding="utf-8"))}
+
+    assert imported - set(MODULES) == set()
 
 
 def test_every_page_has_its_place_in_the_navigation() -> None:

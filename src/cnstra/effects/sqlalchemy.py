@@ -9,6 +9,8 @@ from cnstra.effects.ledger import Ledger, LedgerOptions
 from cnstra.effects.statements import Rows, Statement, text
 from cnstra.errors import MissingExtra, Unsupported
 
+__all__ = ["on_sqlalchemy"]
+
 try:
     import sqlalchemy
     from sqlalchemy import Connection, Engine, TextClause

@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 from cnstra.history.records import AttemptRow, Note, RunRow, RunState, Story, TaskRow, WorkerRow
 
+__all__ = ["Bounds", "Counted", "HistoryStore", "RunPage", "RunQuery"]
+
 MOST_TASKS = 2_000
 """How many tasks of one run are shown."""
 
@@ -111,9 +113,13 @@ class HistoryStore(Protocol):
         """Drop what is over the bounds, in part; how many runs went."""
         ...
 
-    async def runs(self, query: RunQuery) -> RunPage: ...
+    async def runs(self, query: RunQuery) -> RunPage:
+        """A page of those that the query asks for."""
+        ...
 
-    async def story(self, run: str) -> Story | None: ...
+    async def story(self, run: str) -> Story | None:
+        """All that is kept of a run; `None`: nothing."""
+        ...
 
     async def newest_run(self, queue: str, job: str) -> str | None:
         """The id of the newest run of a job."""

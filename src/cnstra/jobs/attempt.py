@@ -51,6 +51,8 @@ from cnstra.jobs.settlement import (
     Settlement,
 )
 
+__all__ = ["Settled"]
+
 logger = logging.getLogger("cnstra.jobs")
 
 LOAD_PAUSE = 0.2

@@ -139,7 +139,9 @@ class Broker(Protocol):
     """
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        ...
 
     @property
     def store(self) -> ProgressStore | None:
@@ -206,7 +208,9 @@ class Broker(Protocol):
 
     # --- for people
 
-    async def get(self, job_id: str) -> JobRecord | None: ...
+    async def get(self, job_id: str) -> JobRecord | None:
+        """What is kept of a job; `None`: nothing, or no longer."""
+        ...
 
     async def jobs(
         self, state: JobState | None = None, *, limit: int = 100, offset: int = 0
@@ -222,9 +226,13 @@ class Broker(Protocol):
         """Stop handing out jobs, on every worker. Running ones go on."""
         ...
 
-    async def resume(self) -> None: ...
+    async def resume(self) -> None:
+        """Hand out jobs again."""
+        ...
 
-    async def paused(self) -> bool: ...
+    async def paused(self) -> bool:
+        """Whether no jobs are handed out."""
+        ...
 
     async def cancel(self, job_id: str) -> bool:
         """End the job: dead-lettered as `JobCancelled`, at once or when its worker hears of it.

@@ -14,6 +14,8 @@ from cnstra.jobs.attempt import Settled
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
 
+__all__ = ["Observer", "Onlooker"]
+
 logger = logging.getLogger("cnstra.jobs")
 
 Work = Callable[[], Awaitable[Settled]]
@@ -35,7 +37,7 @@ class Observer(Protocol):
         ...
 
 
-class Onlooker:
+class Onlooker(Observer):
     """An `Observer` that sees nothing yet, to be built upon."""
 
     def watch(self, cns: CNS) -> None:

@@ -23,6 +23,8 @@ from cnstra.jobs.tracing import trace_in
 from cnstra.telemetry.handlers import wrap_handlers
 from cnstra.telemetry.outcomes import outcome_of, system_of
 
+__all__ = ["Telemetry"]
+
 try:
     from opentelemetry import metrics, trace
     from opentelemetry.context import Context

@@ -20,6 +20,8 @@ from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
 from cnstra.telemetry.outcomes import OUTCOMES, Outcome, outcome_of
 
+__all__ = ["Metrics"]
+
 logger = logging.getLogger("cnstra.telemetry")
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
