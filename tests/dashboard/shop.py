@@ -35,7 +35,7 @@ class TillAxon(NamedTuple):
 
 
 def shop() -> CNS:
-    """Reserves an order, then charges it; an order may say how that fails."""
+    """Reserves an order, then charges it and notes it; an order may say how that fails."""
     stock = neuron("stock", StockAxon(reserved), context=dict[str, int])
     till = neuron("till", TillAxon(receipt))
     audit = neuron("audit", {})
@@ -54,7 +54,9 @@ def shop() -> CNS:
         return axon.receipt.create_signal(payload)
 
     @audit.dendrite(reserved)
-    async def look(payload: Order) -> None: ...
+    async def look(payload: Order) -> None:
+        if payload.get("fails") == "everywhere":
+            raise PermissionError("the books are locked")
 
     return CNS([stock, till, audit])
 

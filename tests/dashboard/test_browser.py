@@ -8,6 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from cnstra.jobs.explanation import explain
 from tests.dashboard.site import DESKTOP, PHONE, Chromium, Site, chromium
 
 pytestmark = pytest.mark.timeout(300)
@@ -72,6 +73,36 @@ def test_a_failed_job_is_understood_mended_and_retried(site: Site, person: Chrom
 
     assert "edited the input of till" in person.text
     assert state(site, "bad") == "completed"
+
+
+def test_a_branch_is_left_out_and_the_context_is_edited(site: Site, person: Chromium) -> None:
+    site.run(site.shop.sell("both", {"id": 8, "fails": "everywhere"}))
+
+    person.go("/job?q=orders&id=both")
+    rows = person.driver.find_elements(By.XPATH, "//tr[.//button[normalize-space()='Leave out']]")
+    assert len(rows) == 2
+    (audit,) = (row for row in rows if "audit" in row.text)
+    audit.find_element(By.TAG_NAME, "button").click()
+    person.click("#confirm .primary")
+    person.until_text("The job does not owe that branch any more")
+    assert not person.driver.find_elements(By.XPATH, "//button[normalize-space()='Leave out']")
+
+    person.driver.find_element(By.XPATH, "//tr[th[.='stock']]//a[.='Edit']").click()
+    value = person.one("#value")
+    value.clear()
+    value.send_keys('{"shelf": "nine"}')
+    person.press("Keep")
+    person.until_text("is not of its type")
+    value = person.one("#value")
+    value.clear()
+    value.send_keys('{"shelf": 9}')
+    person.press("Keep")
+    person.until_text("The change is kept.")
+
+    explanation = site.run(explain(site.shop.queue, "both", site.shop.worker.cns.network))
+    assert explanation is not None
+    assert [task.neuron for task in explanation.runs] == ["till"]
+    assert explanation.contexts == {"stock": b'{"shelf":9}'}
 
 
 def test_jobs_are_sent_cloned_cancelled_and_the_queue_is_paused(
