@@ -51,7 +51,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def page(module: ModuleType) -> str:
     """The module's names, each on the floor of the house that it comes from."""
-    lines = [f"# {module.__name__}", inspect.getdoc(module) or ""]
+    title = module.__name__.replace(".", ".<wbr>")  # where a narrow screen may break it
+    lines = [f"# {title}", inspect.getdoc(module) or ""]
     told = ""
     for floor, name in sorted(floors(module), key=lambda pair: [*FLOORS, ""].index(pair[0])):
         if floor != told and module.__name__ == "cnstra":
