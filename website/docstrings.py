@@ -1,11 +1,23 @@
-"""Docstrings as they are read in the code, made into the Markdown that they mean."""
+"""Docstrings as they are read in the code, made into the Markdown that they mean; and what a class
+of fields is made with.
+"""
 
 import re
 from typing import Any
 
-from griffe import Class, Extension, Function, Object
+from griffe import (
+    Attribute,
+    Class,
+    Extension,
+    Function,
+    Object,
+    Parameter,
+    ParameterKind,
+    Parameters,
+)
 
 TERM = re.compile(r"^([a-z_]\w*): (?=\S)", re.MULTILINE)
+FIELDS = re.compile(r"^(?:msgspec\.)?Struct$|^NamedTuple$")
 EXAMPLE = re.compile(r"^(?:(?:>>>|\.\.\.).*(?:\n|$))+", re.MULTILINE)
 
 
@@ -15,6 +27,28 @@ class Docstrings(Extension):
     def on_instance(self, *, obj: Object, **_: Any) -> None:
         if obj.docstring is not None and isinstance(obj, Class | Function):
             obj.docstring.value = as_markdown(obj.docstring.value)
+
+    def on_class_members(self, *, cls: Class, **_: Any) -> None:
+        """Show a struct's or a named tuple's fields in its signature, as those of a dataclass."""
+        if "__init__" not in cls.members and any(FIELDS.match(str(base)) for base in cls.bases):
+            cls.set_member("__init__", Function("__init__", parameters=fields_of(cls)))
+
+
+def fields_of(cls: Class) -> Parameters:
+    kind = ParameterKind.positional_or_keyword
+    fields = [one for one in cls.attributes.values() if one.annotation is not None]
+    return Parameters(
+        Parameter("self", kind=kind),
+        *(
+            Parameter(one.name, annotation=one.annotation, kind=kind, default=default_of(one))
+            for one in fields
+            if "property" not in one.labels
+        ),
+    )
+
+
+def default_of(field: Attribute) -> str | None:
+    return None if field.value is None else str(field.value)
 
 
 def as_markdown(text: str) -> str:

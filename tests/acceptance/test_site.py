@@ -1,5 +1,6 @@
 """The pages make a site: complete, without a warning, and without a word to anybody's server."""
 
+import html
 import os
 import re
 import subprocess
@@ -42,7 +43,15 @@ def test_the_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path) -> 
         str(style): [] for style in styles
     }
     assert 'id="cnstra.Queue.enqueue"' in pages[site / "reference" / "cnstra.html"]
+    assert "Queue(name:str,url:str,*,store:" in unmarked(pages[site / "reference" / "cnstra.html"])
+    records = pages[site / "reference" / "cnstra.history.records.html"]
+    assert "Error(name:str,message:str,stack:str='')" in unmarked(records)
     assert (site / "llms-full.txt").read_text(encoding="utf-8").count("# Glossary") == 1
+
+
+def unmarked(page: str) -> str:
+    """Its text alone, without spaces."""
+    return "".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
 
 
 def test_every_module_that_the_pages_import_is_in_the_reference() -> None:
