@@ -26,14 +26,17 @@ def asgi(
 
     shown: the workers or queues to show. A worker brings its graph and its history; for a queue
         they are `cns` and `history`. None of these workers runs here.
-    token: whoever knows it may come in. auth: or whoever this function of the request (Starlette's)
-        lets in, plain or async: it returns something true, at best the person's name, which is
-        kept with what they do. One of the two is needed: to others the page is closed.
+    cns: the graph of the queues, and `history` their history, or its URL.
+    token: whoever knows it may come in; 16 characters or more.
+    auth: or whoever this function of the request (Starlette's) lets in, plain or async: it returns
+        something true, at best the person's name, which is kept with what they do. One of the two
+        is needed: to others the page is closed.
     write: whether jobs may be retried, edited, sent... here; else it only shows.
     hosts: the host names under which it may be asked for; any, if none is given.
     secret: with `auth`, what several processes that serve the page must share.
 
-    Raises `InvalidOption`, and `MissingExtra` without the packages of `cnstra[dashboard]`.
+    Raises `InvalidOption` where nothing is to be shown, everybody would be let in or the token
+    is too short, and `MissingExtra` without the packages of `cnstra[dashboard]`.
 
     >>> app.mount("/jobs", cnstra.dashboard.asgi(worker, auth=signed_in, write=True))
     """

@@ -35,10 +35,15 @@ class History:
 
     url: `sqlite:///history.db`, a file of its own; or `postgresql://...`, `redis://...`, beside
         what is there.
-    keep, keep_runs, keep_bytes: the oldest runs go when they are older, or more, than that.
+    keep: seconds, or a `timedelta`: runs go that nothing has happened to for so long.
+    keep_runs, keep_bytes: the oldest runs go when there are more, or their rows take more.
     payloads: "whole", "cut" after `payload_limit` bytes, or "none".
     redact: names whose values are struck out, at any depth, in any case; or a function of (name of
         the collateral or neuron, payload) that returns what to keep. Errors are kept as they are.
+
+    Whoever asks it hears `StoreUnavailable` while its database is away. Raises `InvalidOption` for
+    an option, or a URL, that keeps no history; `UnknownScheme`; and `MissingExtra` without the
+    packages of that database.
 
     >>> worker = Worker(queue, cns, history=History("sqlite:///history.db", redact=["card"]))
     """
@@ -92,7 +97,9 @@ class History:
     # --- for people
 
     async def open(self) -> None:
-        """Connect. Raises what is wrong with the database."""
+        """Connect; asking does so too. Raises what is wrong with the database, `StoreUnavailable`
+        or another `StoreError`.
+        """
         await self._io.call(self._store.open)
 
     async def close(self) -> None:
@@ -101,11 +108,15 @@ class History:
         self._io.close()
 
     async def runs(self, query: RunQuery) -> RunPage:
-        """The runs that were asked for, a page at a time."""
+        """The runs that were asked for, a page at a time. Raises `InvalidOption` for a cursor that
+        is none.
+        """
         return await self._ask(lambda: self._store.runs(query))
 
     async def story(self, run: str) -> Story | None:
-        """All that is kept of a run. Attempts of workers that died are marked as cut off."""
+        """All that is kept of a run; `None` for one that is unknown or went. Attempts of workers
+        that died are marked as cut off.
+        """
         story = await self._ask(lambda: self._store.story(run))
         if story is None:
             return None
@@ -119,7 +130,7 @@ class History:
         return story
 
     async def newest_run(self, queue: str, job: str) -> str | None:
-        """The id of the newest run of a job."""
+        """The id of the newest run of a job; `None` where none is kept."""
         return await self._ask(lambda: self._store.newest_run(queue, job))
 
     async def counted(self, queue: str, span: float) -> Sequence[Counted]:
@@ -128,7 +139,9 @@ class History:
         return await self._ask(lambda: self._store.counted(queue, since))
 
     async def by_minute(self, queue: str, span: float) -> Mapping[tuple[int, str], int]:
-        """How many jobs ended in each minute since the epoch, by outcome."""
+        """How many jobs ended within the last `span` seconds, by (minute since the epoch,
+        outcome).
+        """
         since = self.clock.time() - span
         return await self._ask(lambda: self._store.by_minute(queue, since))
 
@@ -138,7 +151,7 @@ class History:
         return await self._ask(lambda: self._store.running(queue, since))
 
     async def workers(self) -> Sequence[WorkerRow]:
-        """The workers that are alive."""
+        """The workers that are alive, of all queues: heard of within the last 15 seconds."""
         since = self.clock.time() - ALIVE
         found = await self._ask(lambda: self._store.workers(since))
         return [one for one in found if one.stopped_at is None]
@@ -150,7 +163,7 @@ class History:
         return self._policy.struck(name, data)
 
     async def note(self, run: str, by: str, text: str) -> None:
-        """Keep what a person did to a run."""
+        """Keep what a person did to a run: `by` is their name."""
         note = Note(run, self.clock.time(), by, text)
         await self._io.call(self._store.open)
         await self._io.call(lambda: self._writer.note(note))

@@ -11,6 +11,8 @@ from cnstra.history.records import Payload
 logger = logging.getLogger("cnstra.history")
 
 Keep = Literal["whole", "cut", "none"]
+"""How much of a payload is kept: all of it, its beginning, or its size alone."""
+
 Redact = Collection[str] | Callable[[str, Any], Any]
 """Names whose values are struck out, wherever they stand; or a function of (name of the collateral
 or neuron, payload) that returns the payload to keep."""

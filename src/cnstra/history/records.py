@@ -11,13 +11,17 @@ given back, as at a shutdown. lost: another worker had taken the job. cut off: i
 RUN_STATES: tuple[RunState, ...] = (
     "active", "completed", "retried", "requeued", "dead", "lost", "cut off",
 )  # fmt: skip
+"""All of them."""
 
 TaskOutcome = Literal["done", "failed", "interrupted"]
+"""How a task ended. interrupted: by an abort; it is owed still."""
 
 
 class Payload(msgspec.Struct, frozen=True, gc=False):
-    """JSON as it was kept. `size`: bytes of the whole; `text` is shorter where it was cut, `None`
-    where it was left out.
+    """JSON as it was kept.
+
+    text: shorter than `size` where it was cut; `None` where it was left out.
+    size: bytes of the whole.
     """
 
     text: str | None
@@ -30,7 +34,12 @@ class Payload(msgspec.Struct, frozen=True, gc=False):
 
 
 class Error(msgspec.Struct, frozen=True, gc=False):
-    """An error as it was written down."""
+    """An error as it was written down.
+
+    name: of its class.
+    message: what it said.
+    stack: its traceback; empty where only a list of runs is read.
+    """
 
     name: str
     message: str
@@ -38,7 +47,12 @@ class Error(msgspec.Struct, frozen=True, gc=False):
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
-    """A signal that a task emitted, and the keys of the tasks that it led to."""
+    """A signal that a task emitted.
+
+    collateral: its name.
+    payload: what is kept of it.
+    keys: the keys of the tasks that it led to.
+    """
 
     collateral: str
     payload: Payload | None = None
@@ -48,10 +62,15 @@ class Output(msgspec.Struct, frozen=True, gc=False):
 class TaskRow(msgspec.Struct, gc=False):
     """One activation in one attempt. `ended_at` and `outcome` are `None` while it runs.
 
-    run, queue, worker: those of its attempt.
-
-    outer: the key of the activation whose inner run it is part of. context: the neuron's value
-    after it, where it wrote one; `removed` where it deleted it.
+    attempt: the id of its attempt, whose `run`, `queue` and `worker` it has too.
+    key: the same for the same activation in each attempt at the run.
+    neuron, collateral: whose dendrite it was, and on what.
+    hops: how many neurons the run went through to it; 1 for those that its entry leads to.
+    started_at, ended_at: seconds since the epoch.
+    outer: the key of the activation whose inner run it is part of.
+    input: the payload; `None` in an inner run, whose payloads may be any object.
+    outputs: what it emitted, in order.
+    context: the neuron's value after it, where it wrote one.
     """
 
     attempt: str
@@ -73,7 +92,7 @@ class TaskRow(msgspec.Struct, gc=False):
 
     @property
     def seconds(self) -> float | None:
-        """How long it took."""
+        """How long it took, in seconds; `None` while it runs."""
         return None if self.ended_at is None else max(0.0, self.ended_at - self.started_at)
 
 
@@ -82,7 +101,11 @@ class AttemptRow(msgspec.Struct, gc=False):
 
     number: which attempt it is, by the job's count: one that was cut off shares its number with
         the next.
+    worker: the id of the worker that made it.
+    created_at: when the job was enqueued; that and the others are seconds since the epoch.
+    collateral, payload: of the signal that the run began with.
     neuron: that of the task whose error it was.
+    retry_at: when the next attempt is due, where there is one.
     """
 
     id: str
@@ -103,7 +126,16 @@ class AttemptRow(msgspec.Struct, gc=False):
 
 
 class RunRow(msgspec.Struct, gc=False):
-    """A run, as a list shows it. `seq` rises with each new run."""
+    """A run, as a list shows it.
+
+    seq: rises with each new run.
+    state: how its last attempt stands.
+    attempts: the number of that one.
+    created_at, started_at, updated_at: when the job was enqueued, when its first attempt began, and
+        when something was last heard of it, in seconds since the epoch.
+    collateral, payload: of the signal that it began with.
+    neuron, error: where and how the last attempt failed; the error is without its traceback.
+    """
 
     seq: int
     run: str
@@ -121,7 +153,13 @@ class RunRow(msgspec.Struct, gc=False):
 
 
 class WorkerRow(msgspec.Struct, gc=False):
-    """A worker. `dropped`: records that its history had no room for."""
+    """A worker.
+
+    host, pid: the machine and the process that it is in.
+    concurrency: how many jobs it runs at a time.
+    started_at, seen_at, stopped_at: seconds since the epoch; `None` while it goes on.
+    dropped: how many records its history had no room for.
+    """
 
     id: str
     queue: str
@@ -135,7 +173,12 @@ class WorkerRow(msgspec.Struct, gc=False):
 
 
 class Note(msgspec.Struct, gc=False):
-    """Something that a person did to a run."""
+    """Something that a person did to a run.
+
+    at: seconds since the epoch.
+    by: the name of the person.
+    text: what it was.
+    """
 
     run: str
     at: float
@@ -146,6 +189,8 @@ class Note(msgspec.Struct, gc=False):
 class Story(msgspec.Struct, gc=False):
     """All that is kept of one run: its attempts and tasks in the order in which they started.
 
+    tasks: of all attempts; 2,000 at most.
+    notes: what people did to it.
     more: whether there are tasks beyond those.
     """
 

@@ -15,7 +15,10 @@ MOST_TASKS = 2_000
 class Tally(NamedTuple):
     """What is counted together: jobs where `neuron` is empty, else its tasks.
 
-    `minute`: minutes since the epoch; `bin`: of their durations.
+    minute: in which they ended, in minutes since the epoch.
+    outcome: a `RunState` of jobs, a `TaskOutcome` of tasks.
+    bin: of their durations: 0 holds those of up to 0.1 ms, each next one those that are longer by
+        up to a quarter; the last is 100.
     """
 
     queue: str
@@ -27,14 +30,16 @@ class Tally(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What is written at once. A row of an attempt or task replaces the one written before."""
+    """What is written at once. A row of an attempt or task replaces the one written before.
+
+    tallies: how many are to be added to each, and their seconds in all.
+    """
 
     attempts: list[AttemptRow] = field(default_factory=list[AttemptRow])
     tasks: list[TaskRow] = field(default_factory=list[TaskRow])
     workers: list[WorkerRow] = field(default_factory=list[WorkerRow])
     notes: list[Note] = field(default_factory=list[Note])
     tallies: dict[Tally, tuple[int, float]] = field(default_factory=dict[Tally, tuple[int, float]])
-    """How many, and their seconds in all."""
 
     def __bool__(self) -> bool:
         return bool(self.attempts or self.tasks or self.workers or self.notes or self.tallies)
@@ -44,8 +49,10 @@ class Batch:
 class Bounds:
     """How much is kept: the oldest runs go first.
 
-    since: runs that nothing has happened to since then go, and counts of before.
-    runs: how many runs. bytes: how many bytes of rows, as `size_of` counts them.
+    since: seconds since the epoch: runs that nothing has happened to since then go, and counts of
+        before.
+    runs: how many runs.
+    bytes: of rows, about: 200 for each attempt and task, and the text of what is kept of it.
     """
 
     since: float
@@ -57,10 +64,16 @@ class Bounds:
 class RunQuery:
     """Which runs to list, newest first.
 
+    queue: its name.
+    states: how the last attempt stands; in any way, if none is named.
     text: the beginning of a job's id; those are listed in the order of their ids instead.
-    neuron, fingerprint: where and how the last attempt failed.
+    neuron: where the last attempt failed.
+    fingerprint: how: that of errors alike, which differ in numbers, ids and quoted values only.
     since: seconds since the epoch; nothing that began before.
-    cursor: what `RunPage.next` was on the page before.
+    cursor: what `RunPage.next` was on the page before; empty for the first one.
+    limit: runs on a page.
+
+    >>> page = await history.runs(RunQuery("orders", states=("dead",), limit=20))
     """
 
     queue: str
@@ -75,14 +88,22 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Runs, and the cursor of the page after; empty on the last one."""
+    """A page of runs.
+
+    next: the cursor of the page after; empty on the last one.
+    """
 
     runs: Sequence[RunRow]
     next: str
 
 
 class Counted(NamedTuple):
-    """A sum of tallies over a span of time."""
+    """A sum of tallies over a span of time.
+
+    neuron, outcome, bin: as in `Tally`.
+    times: how many ended so.
+    seconds: how long they took, in all.
+    """
 
     neuron: str
     outcome: str
@@ -122,15 +143,15 @@ class HistoryStore(Protocol):
         ...
 
     async def newest_run(self, queue: str, job: str) -> str | None:
-        """The id of the newest run of a job."""
+        """The id of the newest run of a job; `None` where none is kept."""
         ...
 
     async def counted(self, queue: str, since: float) -> Sequence[Counted]:
-        """Sums by neuron, outcome and bin."""
+        """Sums by neuron, outcome and bin, since then."""
         ...
 
     async def by_minute(self, queue: str, since: float) -> Mapping[tuple[int, str], int]:
-        """How many jobs ended in each minute, by outcome."""
+        """How many jobs ended since then, by (minute since the epoch, outcome)."""
         ...
 
     async def running(self, queue: str, since: float) -> Mapping[str, int]:

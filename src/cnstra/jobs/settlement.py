@@ -11,15 +11,19 @@ from cnstra.durable.store import Saved
 class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One job, leased to this worker until its lease runs out or it is settled.
 
-    job_id: the job's id, as its owner gave it. data: the job data, as the bytes that were enqueued.
-    token: what proves the lease; the broker's own business. run: the run id of the job.
-    attempts_made: how many attempts have failed before this one. max_attempts: after so many failed
-    attempts the job is dead-lettered. backoff: the wire form of the job's backoff, or `None` for
-    the worker's default. generation: how often the message was republished; 0 where a broker never
-    does. created_at: seconds since the epoch. priority: larger runs first. progress: the wire form
-    of the progress, on brokers that carry it with the job; else `None`. saved: the run, already
-    loaded from the store in the step that leased the job, by a broker that is
-        its own store; else `None`.
+    job_id: the job's id, as its owner gave it.
+    data: the job data, as the bytes that were enqueued.
+    token: what proves the lease; the broker's own business.
+    run: the run id of the job.
+    attempts_made: how many attempts have failed before this one.
+    max_attempts: after so many failed attempts the job is dead-lettered.
+    backoff: the wire form of the job's backoff, or `None` for the worker's default.
+    generation: how often the message was republished; 0 where a broker never does.
+    created_at: seconds since the epoch.
+    priority: larger runs first.
+    progress: the wire form of the progress, on brokers that carry it with the job; else `None`.
+    saved: the run, already loaded from the store in the step that leased the job, by a broker that
+        is its own store; else `None`.
     """
 
     job_id: str
@@ -83,3 +87,4 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
 
 
 Settlement = Completed | Retry | Requeued | DeadLettered | Lost
+"""What became of an attempt: one of these."""

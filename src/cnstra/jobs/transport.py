@@ -38,8 +38,9 @@ class Outgoing:
     """A message to be sent: `body` is JSON in UTF-8.
 
     id: the same for a repeat of the same message, another for a later generation of the same job.
-    delay: seconds to hold it back, at most the limit's `longest_delay`. ordering_key: on brokers
-    that order by one.
+    delay: seconds to hold it back, at most the limit's `longest_delay`.
+    priority: larger ones are taken first, on brokers that know of it.
+    ordering_key: on brokers that order by one.
     """
 
     body: bytes
@@ -54,8 +55,9 @@ class Incoming:
     """A message that was taken and not yet acknowledged.
 
     id: as it was sent, or as the broker or a foreign sender named it; the same when it is delivered
-    again. sent_at: seconds since the epoch, 0 where the broker does not know. handle: the adapter's
-    own business.
+        again.
+    sent_at: seconds since the epoch, 0 where the broker does not know.
+    handle: the adapter's own business.
     """
 
     body: bytes

@@ -11,9 +11,16 @@ PACKAGES = ("mcp", "mcp_types")
 def server_of(worker: Worker, *, write: bool = False) -> Any:
     """The server, an `MCPServer`: the worker's graph, its queue's jobs and their explanations.
 
-    write: whether it may also put dead jobs back; else it only shows. The worker does not run here.
+    worker: whose they are; it does not run here. Its queue is to be open while the server runs.
+    write: whether it may also put dead jobs back; else it only shows.
 
-    Raises `MissingExtra` without the package of `cnstra[mcp]`.
+    Its tools are `graph`, `jobs` (at most 200 in one answer), `run`, `explain` and `dead`, and with
+    `write` `redrive`; each answers with one JSON object.
+
+    Raises `MissingExtra` without the packages of `cnstra[mcp]`.
+
+    >>> async with worker.queue:
+    ...     await server_of(worker).run_stdio_async()
     """
     try:
         from cnstra.mcp.server import build
