@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import uvicorn
 from selenium import webdriver
@@ -60,23 +61,30 @@ class Site:
 class Chromium:
     """A person in front of a browser."""
 
-    def __init__(self, site: Site, driver: webdriver.Chrome) -> None:
-        self.site = site
+    def __init__(self, url: str, driver: webdriver.Chrome) -> None:
+        self.url = url
         self.driver = driver
 
-    def come_in(self) -> None:
-        self.driver.get(f"{self.site.url}/login?token={TOKEN}")
+    def come_in(self, token: str) -> None:
+        self.driver.get(f"{self.url}/login?token={quote(token)}")
 
     def go(self, path: str) -> None:
         """Open a page, and wait for its script."""
-        self.driver.get(self.site.url + path)
+        self.driver.get(self.url + path)
         self.until(lambda: self.has(".pulse.on"))
 
     def has(self, css: str) -> bool:
-        return bool(self.driver.find_elements(By.CSS_SELECTOR, css))
+        return bool(self.all(css))
 
     def one(self, css: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, css)
+
+    def all(self, css: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, css)
+
+    def follow(self, text: str) -> None:
+        """Click the link of that text."""
+        self.driver.find_element(By.LINK_TEXT, text).click()
 
     def click(self, css: str) -> None:
         self.one(css).click()
@@ -102,7 +110,7 @@ class Chromium:
 
     @property
     def path(self) -> str:
-        return self.driver.current_url.removeprefix(self.site.url)
+        return self.driver.current_url.removeprefix(self.url)
 
     def script(self, source: str, *arguments: object) -> Any:
         return self.driver.execute_script(source, *arguments)  # pyright: ignore
@@ -124,8 +132,8 @@ class Chromium:
 
 
 @contextmanager
-def chromium(site: Site) -> Iterator[Chromium]:
-    """A headless Chromium, out of Debian's package."""
+def chromium(url: str, token: str = TOKEN) -> Iterator[Chromium]:
+    """A headless Chromium, out of Debian's package, that was let in to the page at this URL."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for argument in (
@@ -136,9 +144,9 @@ def chromium(site: Site) -> Iterator[Chromium]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     try:
-        person = Chromium(site, driver)
+        person = Chromium(url, driver)
         person.resize(DESKTOP)
-        person.come_in()
+        person.come_in(token)
         yield person
     finally:
         driver.quit()

@@ -1,6 +1,8 @@
 """The page in a real browser: each act, the keyboard, live changes, hostile data."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from cnstra import Queue
+from cnstra.jobs.broker import JobState
 from cnstra.jobs.explanation import explain
 from tests.dashboard.site import DESKTOP, PHONE, Chromium, Site, chromium
 
@@ -23,7 +27,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def person(site: Site) -> Iterator[Chromium]:
-    with chromium(site) as person:
+    with chromium(site.url) as person:
         yield person
         assert person.complaints() == []
 
@@ -50,12 +54,12 @@ def test_a_failed_job_is_understood_mended_and_retried(site: Site, person: Chrom
 
     person.go("/")
     person.click(".count.is-dead")
-    person.driver.find_element(By.LINK_TEXT, "bad").click()
+    person.follow("bad")
     person.until_text("It is in the dead letters after 1 attempt")
     assert "the bank does not answer" in person.text
     assert "What a retry runs" in person.text
 
-    person.driver.find_element(By.LINK_TEXT, "Edit").click()
+    person.follow("Edit")
     value = person.one("#value")
     value.clear()
     value.send_keys('{"id": "eight"}')
@@ -190,6 +194,24 @@ def test_changes_show_by_themselves_and_the_keyboard_does_it_all(
     assert view_box(person) == box
     person.click(".node")
     person.until(lambda: person.path.startswith("/runs?"))
+
+
+def test_the_last_counts_are_shown_however_long_counting_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = Queue.counts
+
+    async def slow(queue: Queue) -> Mapping[JobState, int]:
+        await asyncio.sleep(0.2)  # so that it may be done again after four seconds
+        return await counts(queue)
+
+    monkeypatch.setattr(Queue, "counts", slow)
+    site = Site(tmp_path)
+    with chromium(site.url) as person:
+        person.go("/")
+        site.run(site.shop.sell("bad", {"id": 1, "fails": "no"}))
+        person.until(lambda: person.one(".count.is-dead .figure").text == "1")
+    site.close()
 
 
 def test_hostile_data_does_nothing_and_fits_on_a_phone(site: Site, person: Chromium) -> None:

@@ -34,7 +34,7 @@ def test_each_view_has_its_picture_in_light_and_dark(tmp_path: Path) -> None:
     folder.mkdir(exist_ok=True)
     site = Site(tmp_path, warehouse())
     site.run(fill(site))
-    with chromium(site) as person:
+    with chromium(site.url) as person:
         for dark in (False, True):
             for name, path in VIEWS.items():
                 kept = folder / f"{name}-{'dark' if dark else 'light'}.webp"

@@ -186,3 +186,23 @@ async def test_an_old_figure_is_shown_while_a_new_one_is_looked_for() -> None:
     await settled()
     await clock.advance(100)
     assert await cached.get() == 4
+
+
+async def test_a_figure_covers_a_change_once_it_was_looked_for_since() -> None:
+    clock, looks = ManualClock(), 0
+
+    async def look() -> int:
+        nonlocal looks
+        looks += 1
+        return looks
+
+    cached = Cached(look, clock)
+    assert await cached.covers(0)
+    await clock.advance(0.5)
+    changed_at = clock.monotonic()
+    assert not await cached.covers(changed_at)  # it may not look again yet
+    await clock.advance(1)
+    assert not await cached.covers(changed_at)  # and looks
+    await settled()
+    assert await cached.covers(changed_at)
+    assert await cached.get() == looks == 2

@@ -24,16 +24,23 @@ async def show(desk: Desk, ask: Ask) -> Response:
 
 
 async def changes(ask: Ask) -> AsyncIterator[str]:
-    """A word for each change, for as long as the browser listens."""
-    queue, mark, told = ask.source.queue, await ask.source.queue.watch(0), False
+    """A word for each change, for as long as the browser listens; and one more once the counts
+    that are shown are those of after it.
+    """
+    queue, counts = ask.source.queue, ask.source.counts
+    mark, told, counted = await queue.watch(0), False, False
+    changed_at = queue.clock.monotonic()
     yield "retry: 2000\n\n"
     while True:
+        before, was_behind = mark, not counted
         try:
-            before, mark = mark, await queue.watch(PAUSE if told else QUIET, mark)
+            mark = await queue.watch(PAUSE if told or was_behind else QUIET, before)
+            if mark != before:
+                changed_at = queue.clock.monotonic()
+            counted = await counts.covers(changed_at)
         except CnstraError:
-            before = mark
             await queue.clock.sleep(QUIET)
-        if mark != before or told:
+        if mark != before or told or (was_behind and counted):
             yield "event: changed\ndata:\n\n"
         else:
             yield ": nothing new\n\n"

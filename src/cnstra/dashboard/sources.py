@@ -31,6 +31,7 @@ class Cached(Generic[T]):
         self._clock = clock
         self._value: T | None = None
         self._looked_at = -STALE
+        self._began_at = -STALE
         self._lasts = FRESH
         self._looking: asyncio.Future[T] | None = None
 
@@ -46,13 +47,18 @@ class Cached(Generic[T]):
             return self._value
         return await asyncio.shield(self._looking)
 
+    async def covers(self, moment: float) -> bool:
+        """Whether what is shown was looked for since that moment. If not, it is when it may be."""
+        await self.get()
+        return self._began_at >= moment
+
     async def _look_now(self) -> T:
         began = self._clock.monotonic()
         try:
             self._value = value = await self._look()
         finally:
             self._looking = None
-        self._looked_at = self._clock.monotonic()
+        self._began_at, self._looked_at = began, self._clock.monotonic()
         self._lasts = max(FRESH, (self._looked_at - began) / SHARE)
         return value
 
