@@ -19,6 +19,9 @@ SIGNAL = {"signal": {"collateralName": "input", "payload": {"id": 100}}}
 DONE = {"results": [{"result": "Final: 100"}]}
 FAILS = {"failures": {"step1": 10**6}}
 
+MORE_THAN_A_LOOK = 510
+"""Dead jobs that a list of a hundred does not all look at."""
+
 
 class Steps:
     """Step 2 fails until it is mended."""
@@ -293,3 +296,20 @@ async def test_a_second_failure_of_an_id_keeps_the_first(queue: Queue, keys: Key
         await until(lambda: keys.members("failed") == ["ours"])
 
     assert sorted(await dead(queue)) == ["ours", "ours~2"]
+
+
+async def test_a_list_finds_the_deleted_behind_many_that_somebody_removed(
+    bull: Bull, queue: Queue, keys: Keys
+) -> None:
+    """It compares the newest copies alone, and as many more as it drops of these."""
+    first = bull.ask("add", data=SIGNAL, options={})
+    await Steps().work(queue)
+    await queue.enqueue_many([request.create_signal({"id": 100})] * MORE_THAN_A_LOOK)
+    await Steps().work(queue)
+    keys.delete(first, "failed")
+    for job_id in keys.members("failed"):
+        bull.ask("remove", id=job_id)
+    assert len(keys.members("cnstra:copies")) == MORE_THAN_A_LOOK + 1
+
+    assert await dead(queue) == [first]
+    assert keys.members("cnstra:copies") == []

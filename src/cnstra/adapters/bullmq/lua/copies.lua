@@ -40,24 +40,46 @@ local function to_dead_letters(base, id)
   redis.call('ZREM', base .. 'cnstra:copies', id)
 end
 
+-- The copies whose job is not failed any more, oldest first: of all, or of so many of the newest.
+local function copies_gone(base, most)
+  if not most or most > 5000 then return redis.call('ZDIFF', 2, base .. 'cnstra:copies', base .. 'failed') end
+  local newest, gone = redis.call('ZRANGE', base .. 'cnstra:copies', -most, -1), {}
+  if #newest == 0 then return gone end
+  local failed = redis.call('ZMSCORE', base .. 'failed', unpack(newest))
+  for place, id in ipairs(newest) do
+    if not failed[place] then gone[#gone + 1] = id end
+  end
+  return gone
+end
+
 -- Make dead letters of the copies whose job BullMQ has deleted; drop those of jobs that somebody took up again.
-local function sort_copies(base)
-  local gone, deleted = redis.call('ZDIFF', 2, base .. 'cnstra:copies', base .. 'failed'), {}
-  for _, id in ipairs(gone) do
+-- Of all copies, or of as many as can be among so many of the newest dead jobs: who only lists these.
+local function sort_copies(base, most)
+  local deleted, dropped = {}, false
+  for _, id in ipairs(copies_gone(base, most)) do
     local job = redis.call('HMGET', base .. id, 'timestamp', 'cn:seq')
     local copy = redis.call('HMGET', base .. 'cnstra:copy:' .. id, 'timestamp', 'cn:seq', 'cn:told')
     if job[1] and job[1] == copy[1] and job[2] == copy[2] then
       forget_copy(base, id)
+      dropped = true
     else
       deleted[#deleted + 1] = {id, copy[3]}
     end
   end
-  if #deleted == 0 then return end
-  local taken = taken_up(base, deleted[1][2])
-  for _, copy in ipairs(deleted) do
-    local id, told = copy[1], copy[2]
-    if taken[id] and is_later(taken[id], told) then forget_copy(base, id) else to_dead_letters(base, id) end
+  if #deleted > 0 then
+    local taken = taken_up(base, deleted[1][2])
+    for _, copy in ipairs(deleted) do
+      local id, told = copy[1], copy[2]
+      if taken[id] and is_later(taken[id], told) then
+        forget_copy(base, id)
+        dropped = true
+      else
+        to_dead_letters(base, id)
+      end
+    end
   end
+  -- In the place of one that was dropped another may come.
+  if most and dropped then sort_copies(base, most) end
 end
 
 local function put_aside(base, id, now, reason, fields)

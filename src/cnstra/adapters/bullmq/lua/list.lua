@@ -5,7 +5,7 @@ local base, now, shown_after = KEYS[1], tonumber(ARGV[1]), ARGV[2]
 local offset, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
 local wanted = {}
 for place = 5, #ARGV do wanted[ARGV[place]] = true end
-local reach = math.max(offset + limit, 1000) - 1
+local reach = math.max(offset + limit, 500) - 1
 local due = (now + 1) * 0x1000 - 1
 local found = {}
 
@@ -32,7 +32,7 @@ if wanted.completed then
   add(redis.call('ZREVRANGEBYSCORE', base .. 'completed', '+inf', '(' .. shown_after, 'LIMIT', 0, reach + 1))
 end
 if wanted.dead then
-  sort_copies(base)
+  sort_copies(base, reach + 1)
   add(redis.call('ZREVRANGE', base .. 'failed', 0, reach))
   add(redis.call('ZREVRANGE', base .. 'cnstra:dead', 0, reach), true)
 end
