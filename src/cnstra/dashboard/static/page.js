@@ -176,6 +176,8 @@ function onKey(event) {
 
 // --- the graph: wheel, fingers, keys and buttons move it
 
+const LEGIBLE = 0.9;
+
 function bindGraph(svg) {
   const frame = svg.parentElement;
   const whole = svg.getAttribute("viewBox").split(" ").map(Number);
@@ -203,6 +205,10 @@ function bindGraph(svg) {
     [x, y, width, height] = whole;
     show();
   }
+
+  // Where the whole would be too small to read, it begins at the left and can be read.
+  const scale = svg.getBoundingClientRect().width / whole[2];
+  if (scale < LEGIBLE) zoom(scale / LEGIBLE, 0);
 
   const place = (event) => {
     const box = svg.getBoundingClientRect();
