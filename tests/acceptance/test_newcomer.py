@@ -46,10 +46,6 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for line in told]
 
 
-def rows(person: Chromium, css: str) -> list[str]:
-    return [str(one.text) for one in person.all(css)]
-
-
 def test_a_failed_job_is_understood_and_retried_on_the_page(
     tmp_path: Path, record_property: Record
 ) -> None:
@@ -72,7 +68,7 @@ def test_a_failed_job_is_understood_and_retried_on_the_page(
             url, token = open_shells.enter_context(dashboard(shell, *page[1:]))
             person = open_shells.enter_context(chromium(url, token))
             person.go("/")
-            assert rows(person, ".count.is-dead .figure") == ["0"]
+            assert person.texts(".count.is-dead .figure") == ["0"]
         retry_on_the_page(shell, enqueue, person, watch)
         watch.all()
         assert person.complaints() == []
@@ -81,24 +77,24 @@ def test_a_failed_job_is_understood_and_retried_on_the_page(
 def retry_on_the_page(shell: Shell, enqueue: list[str], person: Chromium, watch: Stopwatch) -> None:
     with watch.step("the job is added, fails, and the page shows it dead"):
         job_id = shell(*enqueue).stdout.strip()
-        person.until(lambda: rows(person, ".count.is-dead .figure") == ["1"])
+        person.until(lambda: person.texts(".count.is-dead .figure") == ["1"])
 
     with watch.step("its error is read, and what a retry runs"):
         person.click(".count.is-dead")
         person.until_text(job_id)
         person.follow(job_id)
         person.until_text("It is in the dead letters after 1 attempt")
-        assert rows(person, ".failure h2") == ["ConnectionError"]
-        assert rows(person, ".failure .message") == ["the bank does not answer"]
-        assert "in on_reserved" in person.one(".failure .stack").text
-        (owed,) = rows(person, ".owed tbody tr")
+        assert person.texts(".failure h2") == ["ConnectionError"]
+        assert person.texts(".failure .message") == ["the bank does not answer"]
+        assert "in on_reserved" in person.texts(".failure .stack")[0]
+        (owed,) = person.texts(".owed tbody tr")
         assert owed.startswith("till hears reserved")
-        assert rows(person, ".chip.done") == ["stock"]
+        assert person.texts(".chip.done") == ["stock"]
 
     with watch.step("it is retried, and the page shows it completed"):
         person.press("Retry")
         person.until_text("goes on where it stood")
         person.until_text("It is completed")
-        assert rows(person, ".job-title .state") == ["completed"]
-        assert '"paid": true' in person.one('[aria-label="result"]').text
+        assert person.texts(".job-title .state") == ["completed"]
+        assert '"paid": true' in person.texts('[aria-label="result"]')[0]
         assert not person.has(".owed")

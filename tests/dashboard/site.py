@@ -82,6 +82,11 @@ class Chromium:
     def all(self, css: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, css)
 
+    def texts(self, css: str) -> list[str]:
+        """What is written in each of them, all at one moment: the page may change meanwhile."""
+        source = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)"
+        return [str(text) for text in self.script(source, css)]
+
     def follow(self, text: str) -> None:
         """Click the link of that text."""
         self.driver.find_element(By.LINK_TEXT, text).click()

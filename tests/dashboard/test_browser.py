@@ -18,6 +18,18 @@ from tests.dashboard.site import DESKTOP, PHONE, Chromium, Site, chromium
 pytestmark = pytest.mark.timeout(300)
 
 
+OUT_OF_SIGHT = """
+    return [...document.querySelectorAll(".tabs a")]
+        .filter((tab) => tab.getBoundingClientRect().right > innerWidth)
+        .map((tab) => tab.textContent);
+"""
+SMALLEST_NAME = """
+    const heights = [...document.querySelectorAll("#graph .name")]
+        .map((name) => name.getBoundingClientRect().height);
+    return Math.min(...heights);
+"""
+
+
 @pytest.fixture
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("site"))
@@ -153,6 +165,35 @@ def test_jobs_are_sent_cloned_cancelled_and_the_queue_is_paused(
     assert state(site, "sent") == "waiting"
 
 
+def test_a_dead_letter_is_retried_in_its_list_and_cloned_with_changes(
+    site: Site, person: Chromium
+) -> None:
+    site.run(site.shop.sell("bad", {"id": 8, "fails": "the bank does not answer"}))
+
+    person.go("/dead")
+    person.press("Retry")
+    person.until_text("goes on where it stood")
+    assert state(site, "bad") == "waiting"
+
+    person.follow("Clone with changes")
+    person.until_text("Send a signal")
+    for name, text in {"field:id": "9", "field:fails": ""}.items():
+        field = person.one(f'[name="{name}"]')
+        field.clear()
+        field.send_keys(text)
+    person.press("Send")
+    person.until_text("The job is in the queue.")
+    site.run(site.shop.work())
+    person.until_text("It is completed")
+    assert '"id": 9' in person.texts('[aria-label="result"]')[0]
+    assert state(site, "bad") == "dead"
+
+    person.click('[aria-label="Sign out"]')
+    person.until(lambda: person.path.startswith("/login"))
+    person.driver.get(person.url + "/jobs")
+    assert person.path.startswith("/login")
+
+
 def test_changes_show_by_themselves_and_the_keyboard_does_it_all(
     site: Site, person: Chromium
 ) -> None:
@@ -210,7 +251,7 @@ def test_the_last_counts_are_shown_however_long_counting_takes(
     with chromium(site.url) as person:
         person.go("/")
         site.run(site.shop.sell("bad", {"id": 1, "fails": "no"}))
-        person.until(lambda: person.one(".count.is-dead .figure").text == "1")
+        person.until(lambda: "1" in person.texts(".count.is-dead .figure"))
     site.close()
 
 
@@ -236,3 +277,15 @@ def test_hostile_data_does_nothing_and_fits_on_a_phone(site: Site, person: Chrom
             assert not person.script("return window.hacked"), path
             wide = person.script("return document.documentElement.scrollWidth")
             assert wide <= size[0], (path, size, wide)
+
+
+def test_a_phone_shows_every_tab_and_a_graph_that_can_be_read(site: Site, person: Chromium) -> None:
+    person.resize(PHONE)
+    for path in ("/", "/graph", "/jobs", "/runs", "/dead", "/send"):
+        person.go(path)
+        assert person.script(OUT_OF_SIGHT) == [], path
+
+    person.go("/graph")
+    assert person.script(SMALLEST_NAME) >= 12
+    person.press("Whole")
+    assert view_box(person)[:2] == [0, 0]
