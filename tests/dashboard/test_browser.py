@@ -55,6 +55,14 @@ def state(site: Site, job_id: str) -> str:
     return record.state
 
 
+def edit(person: Chromium, value: str) -> None:
+    """Type it into the editor in the place of what is there, and keep it."""
+    field = person.one("#value")
+    field.clear()
+    field.send_keys(value)
+    person.press("Keep")
+
+
 def view_box(person: Chromium) -> list[float]:
     """The part of the graph that is shown."""
     return [float(one) for one in person.one("#graph").get_dom_attribute("viewBox").split()]
@@ -72,15 +80,9 @@ def test_a_failed_job_is_understood_mended_and_retried(site: Site, person: Chrom
     assert "What a retry runs" in person.text
 
     person.follow("Edit")
-    value = person.one("#value")
-    value.clear()
-    value.send_keys('{"id": "eight"}')
-    person.press("Keep")
+    edit(person, '{"id": "eight"}')
     person.until_text("is not of its type")
-    value = person.one("#value")
-    value.clear()
-    value.send_keys('{"id": 9}')
-    person.press("Keep")
+    edit(person, '{"id": 9}')
     person.until_text("The change is kept.")
     person.press("Retry")
     person.until_text("goes on where it stood")
@@ -104,15 +106,9 @@ def test_a_branch_is_left_out_and_the_context_is_edited(site: Site, person: Chro
     assert not person.driver.find_elements(By.XPATH, "//button[normalize-space()='Leave out']")
 
     person.driver.find_element(By.XPATH, "//tr[th[.='stock']]//a[.='Edit']").click()
-    value = person.one("#value")
-    value.clear()
-    value.send_keys('{"shelf": "nine"}')
-    person.press("Keep")
+    edit(person, '{"shelf": "nine"}')
     person.until_text("is not of its type")
-    value = person.one("#value")
-    value.clear()
-    value.send_keys('{"shelf": 9}')
-    person.press("Keep")
+    edit(person, '{"shelf": 9}')
     person.until_text("The change is kept.")
 
     explanation = site.run(explain(site.shop.queue, "both", site.shop.worker.cns.network))

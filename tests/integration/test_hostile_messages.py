@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnstra import Queue
-from cnstra.errors import BrokerRefused, MessageTooLarge
+from cnstra.errors import BrokerRefused
 from cnstra.jobs.message import read_message
 from cnstra.jobs.messages import MessageBroker
 from cnstra.jobs.transport import Outgoing, Transport
@@ -65,7 +65,7 @@ async def test_a_strange_message_as_large_as_the_broker_takes_is_dead_lettered(
 ) -> None:
     url, store = place
     async with Queue(f"hostile-{uuid4().hex}", url, store=store) as queue:
-        largest = cast(MessageBroker, queue.broker)._transport.limits.max_body  # pyright: ignore[reportPrivateUsage]
+        largest = transport_of(queue).limits.max_body
         assert largest is not None
         job = await put(queue, "large", b"?" * largest)
         await good_job_is_done(queue)
@@ -78,11 +78,15 @@ async def test_a_strange_message_as_large_as_the_broker_takes_is_dead_lettered(
 
 async def put(queue: Queue, id: str, body: bytes) -> str | None:
     """Send it past all that checks a job; the id of the job, `None` if the server refuses it."""
-    transport: Transport = cast(MessageBroker, queue.broker)._transport  # pyright: ignore[reportPrivateUsage]
+    transport = transport_of(queue)
     if len(body) > (transport.limits.max_body or math.inf):
         return None
     try:
         await queue.io.call(lambda: transport.send([Outgoing(body, id)]))
-    except (BrokerRefused, MessageTooLarge):
+    except BrokerRefused:
         return None
     return read_message(body, queue.name, id, 0.0).header.id
+
+
+def transport_of(queue: Queue) -> Transport:
+    return cast(MessageBroker, queue.broker)._transport  # pyright: ignore[reportPrivateUsage]
