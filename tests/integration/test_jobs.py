@@ -56,6 +56,21 @@ async def test_a_signal_stops_every_worker_of_a_program() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+async def test_the_end_of_one_worker_leaves_the_signals_to_the_others() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    empty = CNS([neuron("idle", {})])
+
+    async with Queue("first", "memory://one") as first, Queue("second", "memory://one") as second:
+        stays = asyncio.ensure_future(Worker(first, empty).run())
+        await until(lambda: signal.getsignal(signal.SIGTERM) != before)
+        await Worker(second, empty).run(until_idle=True)
+        assert signal.getsignal(signal.SIGTERM) != before
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(stays, 10)
+
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 async def test_a_worker_inside_a_server_leaves_the_signals_to_it() -> None:
     found: list[Any] = []
     looker = neuron("looker", {})
