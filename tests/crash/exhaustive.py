@@ -97,8 +97,7 @@ def trials_of(shape: Shape, durability: Durability, quiet: Story) -> Iterator[Tr
                 for moment in MOMENTS[call]:
                     fault = (Fault(call, number, moment),)
                     if life == ENQUEUER:
-                        if moment != "stalls":
-                            yield Trial(shape, durability, enqueuing=fault)
+                        yield Trial(shape, durability, enqueuing=fault)
                     else:
                         yield Trial(shape, durability, (*[()] * life, fault))
 

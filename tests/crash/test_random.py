@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cnstra import Context, Neuron, Signal
@@ -22,7 +22,11 @@ from tests.crash.shapes import Scene, Shape, Work
 from tests.crash.shapes.scene import Kind
 from tests.crash.trials import Trial
 
-EXAMPLES = 3_000 if os.environ.get("CRASH") == "full" else 60
+FULL = os.environ.get("CRASH") == "full"
+EXAMPLES = 3_000 if FULL else 60
+PATIENCE = 7200 if FULL else 300
+"""Seconds, of which some 20 a hundred examples are used; shrinking a failure takes the rest."""
+
 ATTEMPTS = 100
 """More than all failures of any of these graphs."""
 
@@ -119,11 +123,16 @@ def _silence() -> Iterator[None]:
     logger.setLevel(before)
 
 
-@pytest.mark.timeout(0)
+STALLED_ENQUEUER = Trial(Graph((Node(),)).shape(), "exit", (), (Fault("commit", 1, "stalls"),))
+"""Whoever adds the job stands still before they store it, and another adds it meanwhile."""
+
+
+@pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize("store", ["memory", "messages", "copies"])
 def test_any_graph_under_any_faults(store: str) -> None:
     @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
     @given(trials)
+    @example(STALLED_ENQUEUER)
     def check(trial: Trial) -> None:
         with FIELDS[store]() as place:
             story, again = place.play(trial), place.play(trial)

@@ -146,11 +146,22 @@ class Stagehand:
     async def _enqueue(self) -> None:
         """Add the job, as somebody to whom something may happen; they may not get to its end."""
         life = self._new_life(ENQUEUER, self._trial.enqueuing)
+        adding = asyncio.ensure_future(self._add_as(life))
+        stalled = asyncio.ensure_future(life.stalled.wait())
+        await asyncio.wait({adding, stalled}, return_when=asyncio.FIRST_COMPLETED)
+        if stalled.done():
+            self._clock.travel(2 * self._ground.lease)
+            await self._add_as(self._new_life(ENQUEUER))
+            life.goes_on.set()
+        stalled.cancel()
+        await adding
+        self._story.calls[ENQUEUER] = life.calls
+        self._story.came += life.came
+
+    async def _add_as(self, life: Life) -> None:
         async with self._ground.queue(self._clock, life) as queue:
             with suppress(Fenced, BrokerUnavailable, StoreUnavailable):
                 await self._add_to(queue)
-        self._story.calls[ENQUEUER] = life.calls
-        self._story.came += life.came
 
     async def _add_to(self, queue: Queue) -> None:
         shape = self._trial.shape

@@ -11,6 +11,13 @@ from cnstra.durable.io_thread import Callback, IOThread
 T = TypeVar("T")
 EPOCH = 1_700_000_000.0
 
+PATIENCE = 10.0
+"""Real seconds in which a signal of the process may still wake a loop that has nothing due."""
+
+
+class Stuck(AssertionError):
+    """A loop would sleep for ever."""
+
 
 class Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
     """Waits for nothing: what would have passed meanwhile has passed."""
@@ -20,9 +27,9 @@ class Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
         self.passed = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            return super().select(None)
-        found = super().select(0)
+        found = super().select(PATIENCE if timeout is None else 0)
+        if not found and timeout is None:
+            raise Stuck("Nothing is ready and nothing is due: all that is left waits for ever.")
         if not found:
             self.passed += max(0.0, timeout)
         return found
