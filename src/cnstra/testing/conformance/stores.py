@@ -3,10 +3,12 @@
 import asyncio
 import re
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -22,6 +24,8 @@ from cnstra.testing.conformance.rig import Fault, cause, possible
 NAMES = ("ключ", "a\0b", "\0", "\0\0x", "\ud800", "\0\ud800", "\\u", "a b/c:d{e}*>.")
 KILLS = 4
 LARGE = 300_000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,15 +391,16 @@ async def _survive(stage: StoreStage, fault: Fault) -> None:
     async with asyncio.timeout(stage.rig.patience):
         while not made.done() or seq < 20:
             seq += 1
-            await _stubbornly(store, Ticket(run, 1, seq), Patch({f"k{seq}": b"1"}))
-    await made
-    saved = await store.peek(run)
+            write = partial(store.commit, Ticket(run, 1, seq), Patch({f"k{seq}": b"1"}))
+            await _stubbornly(write)
+        await made
+        saved = await _stubbornly(partial(store.peek, run))
     assert saved == Saved(1, seq, {f"k{one}": b"1" for one in range(1, seq + 1)}, held=True)
 
 
-async def _stubbornly(store: ProgressStore, ticket: Ticket, patch: Patch) -> None:
+async def _stubbornly(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until the store answers: a cut may fall on any call, the last one too."""
     while True:
         with suppress(StoreUnavailable):
-            await store.commit(ticket, patch)
-            return
+            return await ask()
         await asyncio.sleep(GLANCE)
