@@ -19,8 +19,9 @@ from cnstra import (
     neuron,
     run_durably,
 )
+from cnstra.durable.entries import StartEntry
 from cnstra.durable.io_thread import IOThread, Mailbox
-from cnstra.durable.progress import Progress, StartEntry
+from cnstra.durable.progress import Progress
 from cnstra.durable.run import DurableOptions, DurableRun
 from cnstra.durable.store import Patch, Saved, Ticket
 from cnstra.errors import CrashLimitReached, LeaseLost

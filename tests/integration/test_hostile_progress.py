@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnstra import Queue
-from cnstra.durable.progress import Progress, from_wire, to_wire
+from cnstra.durable.progress import Progress
 from cnstra.durable.store import Patch, Ticket
+from cnstra.durable.wire import from_wire, to_wire
 from cnstra.errors import CnstraError
 from cnstra.jobs.broker import NewJob
 from cnstra.jobs.settlement import Requeued

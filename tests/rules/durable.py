@@ -401,7 +401,7 @@ MUTATIONS = (
     Mutation(
         "D10",
         "one log line",
-        "engine/context.py",
+        "engine/context_store.py",
         "        if neuron not in self._local:",
         "        if True:",
         D10 + "test_a_context_without_a_json_form_is_left_out_with_one_line",

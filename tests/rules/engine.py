@@ -700,7 +700,7 @@ MUTATIONS = (
     Mutation(
         "R10",
         "a snapshot holds the value from before the first set",
-        "engine/context.py",
+        "engine/context_store.py",
         "{name: one.committed for name, one in self._open.items()}",
         "{}",
         R10 + "test_a_set_is_seen_at_once_by_the_run_and_by_a_snapshot_after_the_commit",
@@ -708,7 +708,7 @@ MUTATIONS = (
     Mutation(
         "R10",
         "a commit keeps the writes",
-        "engine/context.py",
+        "engine/context_store.py",
         "                opened.committed, opened.committed_version = value, write.last",
         "                pass",
         R10 + "test_a_set_is_seen_at_once_by_the_run_and_by_a_snapshot_after_the_commit",
@@ -734,7 +734,7 @@ MUTATIONS = (
     Mutation(
         "R10",
         "an older commit does not undo a later one",
-        "engine/context.py",
+        "engine/context_store.py",
         "            if write.last > opened.committed_version:",
         "            if True:",
         STORE + "test_overlapping_writes_are_never_lost",
@@ -742,7 +742,7 @@ MUTATIONS = (
     Mutation(
         "R10",
         "a roll back spares what others built on it",
-        "engine/context.py",
+        "engine/context_store.py",
         "            if alone:",
         "            if True:",
         STORE + "test_a_roll_back_spares_what_others_have_built_on_it",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnstra.engine.context import MISSING, ContextStore, Frozen
+from cnstra.engine.context_store import MISSING, ContextStore, Frozen
 from cnstra.engine.payloads import PayloadCodec
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cnstra import CNS, AbortController, Context, Signal, neuron
-from cnstra.engine.context import Frozen
+from cnstra.engine.context_store import Frozen
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.errors import NotSerializable
 from tests.graphs import Door, entry, middle, names, out, passing, sink

@@ -9,18 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnstra import CNS, collateral, neuron
+from cnstra.durable.entries import META, ErrorEntry, ResultEntry, RunMeta, StartEntry, TaskEntry
 from cnstra.durable.lineage import child, emission_key, root
-from cnstra.durable.progress import (
-    META,
-    ErrorEntry,
-    Progress,
-    ResultEntry,
-    RunMeta,
-    StartEntry,
-    TaskEntry,
-    from_wire,
-    to_wire,
-)
+from cnstra.durable.progress import Progress
+from cnstra.durable.wire import from_wire, to_wire
 from cnstra.engine.payloads import encode_json
 from cnstra.engine.tasks import NEVER_STARTED
 from cnstra.errors import (

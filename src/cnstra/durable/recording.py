@@ -6,6 +6,15 @@ from typing import Any, cast
 
 import msgspec
 
+from cnstra.durable.entries import (
+    META,
+    Entry,
+    ErrorEntry,
+    ResultEntry,
+    RunMeta,
+    StartEntry,
+    TaskEntry,
+)
 from cnstra.durable.journal import Durability, Journal
 from cnstra.durable.lineage import (
     Lineage,
@@ -17,17 +26,8 @@ from cnstra.durable.lineage import (
     root,
     worked_out,
 )
-from cnstra.durable.progress import (
-    META,
-    Entry,
-    ErrorEntry,
-    Progress,
-    ResultEntry,
-    RunMeta,
-    StartEntry,
-    TaskEntry,
-)
-from cnstra.engine.context import Frozen
+from cnstra.durable.progress import Progress
+from cnstra.engine.context_store import Frozen
 from cnstra.engine.network import Network
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item

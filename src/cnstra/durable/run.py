@@ -9,11 +9,13 @@ from weakref import ref
 
 import msgspec
 
+from cnstra.durable.entries import StartEntry
 from cnstra.durable.io_thread import IOThread, Mailbox
 from cnstra.durable.journal import Durability, Journal
-from cnstra.durable.progress import Progress, StartEntry, from_wire, to_wire
+from cnstra.durable.progress import Progress
 from cnstra.durable.recording import Recording
 from cnstra.durable.store import Patch, ProgressStore, Saved, Ticket
+from cnstra.durable.wire import from_wire, to_wire
 from cnstra.engine.abort import AbortController
 from cnstra.engine.audience import Audience, Listener
 from cnstra.engine.cns import CNS

@@ -10,7 +10,8 @@ from typing import Any, Self
 from cnstra.clock import SYSTEM_CLOCK, Clock
 from cnstra.engine.abort import AbortSignal
 from cnstra.engine.audience import Audience, Listener
-from cnstra.engine.context import Context, ContextStore, Frozen, Stimulator
+from cnstra.engine.context import Context, Stimulator
+from cnstra.engine.context_store import ContextStore, Frozen
 from cnstra.engine.entries import (
     Signals,
     Tasks,

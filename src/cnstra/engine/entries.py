@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from cnstra.engine.abort import AbortSignal
-from cnstra.engine.context import ContextStore
+from cnstra.engine.context_store import ContextStore
 from cnstra.engine.network import Network
 from cnstra.engine.payloads import decode_json, encode_json
 from cnstra.engine.recorder import Emission, Item

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from cnstra.clock import Clock
 from cnstra.engine.audience import Audience
-from cnstra.engine.context import Context, ContextStore, RunOfContext
+from cnstra.engine.context import Context, RunOfContext
+from cnstra.engine.context_store import ContextStore
 from cnstra.engine.lulls import Lulls
 from cnstra.engine.places import Places
 from cnstra.engine.recorder import Recorder

@@ -13,7 +13,8 @@ from cnstra.engine.abort import AbortSignal, ObservedSignal, Remove
 from cnstra.engine.admission import wait_for_permits
 from cnstra.engine.audience import Audience
 from cnstra.engine.commits import deliver, vacate
-from cnstra.engine.context import Context, ContextStore, Stimulator
+from cnstra.engine.context import Context, Stimulator
+from cnstra.engine.context_store import ContextStore
 from cnstra.engine.lulls import Lulls
 from cnstra.engine.payloads import PayloadCodec
 from cnstra.engine.places import NONE, Places, item_of

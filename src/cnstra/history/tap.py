@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnstra.durable.progress import Progress
-from cnstra.engine.context import Frozen
+from cnstra.engine.context_store import Frozen
 from cnstra.engine.network import Network
 from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item, Recorder
 from cnstra.engine.signals import Signal

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from cnstra.durable.progress import Progress, to_wire
+from cnstra.durable.progress import Progress
 from cnstra.durable.store import ProgressStore, Ticket
+from cnstra.durable.wire import to_wire
 from cnstra.engine.network import Network
 from cnstra.engine.payloads import PayloadCodec, encode_json
 from cnstra.errors import NotEditable

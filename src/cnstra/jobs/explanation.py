@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cnstra.clock import Clock
-from cnstra.durable.progress import ErrorEntry, Progress, TaskEntry
+from cnstra.durable.entries import ErrorEntry, TaskEntry
+from cnstra.durable.progress import Progress
 from cnstra.engine.network import Network
 from cnstra.errors import CnstraError, StoreError
 from cnstra.jobs.broker import JobRecord

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
 from cnstra.durable.adapters import adapter_for
 from cnstra.durable.io_thread import IOThread
-from cnstra.durable.progress import Progress, from_wire
+from cnstra.durable.progress import Progress
 from cnstra.durable.store import ProgressStore
+from cnstra.durable.wire import from_wire
 from cnstra.engine.signals import Signal
 from cnstra.errors import (
     BrokerUnavailable,

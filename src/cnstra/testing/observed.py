@@ -10,7 +10,8 @@ from cnstra.durable.lineage import Lineage, child, emission_key
 from cnstra.durable.recording import Recording
 from cnstra.durable.store import Saved
 from cnstra.engine.cns import CNS
-from cnstra.engine.context import Context, ContextStore, Frozen
+from cnstra.engine.context import Context
+from cnstra.engine.context_store import ContextStore, Frozen
 from cnstra.engine.network import Network
 from cnstra.engine.neurons import Dendrite, Neuron
 from cnstra.engine.signals import Signal
