@@ -95,10 +95,9 @@ def committed_never_starts_again(job: Evidence) -> Iterator[str]:
     """
     owed: dict[int, tuple[str, ...]] = {}
     started: dict[str, str] = {}
-    holder: int | None = None
-    for line in job.lines:
+    for line, holder in _with_holders(job.lines):
         if line.what == "load":
-            owed[line.life], holder = line.frontier, line.life
+            owed[line.life] = line.frontier
         if line.what != "start":
             continue
         frontier = owed.get(line.life)
@@ -227,14 +226,20 @@ def without_job(result: Any) -> Any:
     return [{**each, "job": ""} for each in result["results"]]
 
 
+def _with_holders(lines: Iterable[Line]) -> Iterator[tuple[Line, int | None]]:
+    """Each line, and the worker that held the run by then: the one of the newest epoch, as one that
+    has loaded a run may be slow to say so.
+    """
+    holder, newest = None, 0
+    for line in lines:
+        if line.what == "load" and line.epoch >= newest:
+            holder, newest = line.life, line.epoch
+        yield line, holder
+
+
 def _of_the_holder(lines: Iterable[Line]) -> Iterator[Line]:
     """Without what a worker did after another had taken its job over."""
-    holder: int | None = None
-    for line in lines:
-        if line.what == "load":
-            holder = line.life
-        if holder in (None, line.life):
-            yield line
+    return (line for line, holder in _with_holders(lines) if holder in (None, line.life))
 
 
 def _keys(lines: Iterable[Line]) -> Mapping[Place, frozenset[str]]:

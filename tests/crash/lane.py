@@ -162,7 +162,7 @@ class Lane:
             os.kill(self._pid, signal.SIGCONT)
             self._does = "leaves"
         elif self._hunt.mode == "zombie":
-            self._wake_zombies()
+            self._end_others()
             self._others.append(self._pid)
             self._have_worked(batch)
         else:
@@ -170,17 +170,19 @@ class Lane:
             assert ended(self._pid) == -signal.SIGKILL
             self._have_worked(batch)
 
-    def _wake_zombies(self) -> None:
-        """Let those go on that stood still. They are told to stop, which they do when they have
-        heard that nothing is theirs any more.
+    def _end_others(self) -> None:
+        """Let zombies go on that stood still. They are told to stop, which they do when they have
+        heard that nothing is theirs any more. A rival ends by itself, as there is nothing to do.
         """
-        for pid in self._others:
-            os.kill(pid, signal.SIGCONT)
-            os.kill(pid, signal.SIGTERM)
+        if self._hunt.mode == "zombie":
+            for pid in self._others:
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGTERM)
         for pid in self._others:
             status = ended(pid)
             if status:
-                self._hunt.tally.complaints.append(f"{self._batch}: a zombie ended with {status}")
+                what = f"a {self._hunt.mode.removesuffix('s')} ended with {status}"
+                self._hunt.tally.complaints.append(f"{self._batch}: {what}")
         self._others = []
 
     # --- ends
@@ -190,7 +192,7 @@ class Lane:
         if status:
             self._fail(batch, f"a process that {self._does} ended with {status}")
         elif self._does == "works":
-            self._wake_zombies()
+            self._end_others()
             self._watch("judges", batch.fork_judge())
         elif self._does != "judges" or not batch.verdict.exists():
             self._have_worked(batch)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar, cast
@@ -16,6 +17,7 @@ from cnstra.jobs.broker import Broker, CompletesTogether, LeaseState, NewJob
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.settlement import Delivery
 from cnstra.jobs.transport import Incoming, Outgoing, Transport
+from tests.crash.answers import lost
 from tests.crash.names import ENTRY, heard_by
 from tests.crash.witness import Line, What, Witness
 from tests.durables import StoreAround
@@ -266,7 +268,8 @@ class MortalBroker:
     ) -> Sequence[Delivery]:
         async def told() -> Sequence[Delivery]:
             self._tell("sent", delivery, ticket)
-            answer = await self._inner.settle(delivery, settlement, ticket, ahead)
+            with self._answers("settle"):
+                answer = await self._inner.settle(delivery, settlement, ticket, ahead)
             self._settled(delivery, ticket, answer)
             return answer
 
@@ -281,7 +284,8 @@ class MortalBroker:
         async def told() -> Sequence[Sequence[Delivery] | Exception]:
             for delivery, _, ticket in over:
                 self._tell("sent", delivery, ticket)
-            answers = await inner.complete(over, ahead)
+            with self._answers("complete"):
+                answers = await inner.complete(over, ahead)
             for (delivery, _, ticket), answer in zip(over, answers, strict=True):
                 if not isinstance(answer, Exception):
                     self._settled(delivery, ticket, answer)
@@ -291,6 +295,10 @@ class MortalBroker:
             return await self._life.call("complete", told, _broker_away)
         except Exception as error:
             return [error for _ in over]
+
+    def _answers(self, name: str) -> AbstractContextManager[None]:
+        """Whether the broker hears any, while such a call is made."""
+        return lost(self._inner) if self._life.moment(name) == "lost" else nullcontext()
 
     def _settled(
         self, delivery: Delivery, ticket: Ticket | None, ahead: Sequence[Delivery]
