@@ -49,6 +49,8 @@ def test_the_site_builds_without_a_warning_and_loads_nothing(site: Path) -> None
     }
     assert 'id="cnstra.Queue.enqueue"' in pages[site / "reference" / "cnstra.html"]
     assert "Queue(name:str,url:str,*,store:" in unmarked(pages[site / "reference" / "cnstra.html"])
+    assert 'id="cnstra.Context.once"' in pages[site / "reference" / "cnstra.html"]
+    assert 'id="cnstra.Context.hand_undos_to"' not in pages[site / "reference" / "cnstra.html"]
     records = pages[site / "reference" / "cnstra.history.records.html"]
     assert "Error(name:str,message:str,stack:str='')" in unmarked(records)
     assert (site / "llms-full.txt").read_text(encoding="utf-8").count("# Glossary") == 1
