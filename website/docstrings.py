@@ -1,5 +1,5 @@
-"""Docstrings as they are read in the code, made into the Markdown that they mean; and what a class
-of fields is made with.
+"""Docstrings as they are read in the code, made into the Markdown that they mean; which members are
+for users; and what a class of fields is made with.
 """
 
 import re
@@ -18,6 +18,17 @@ from griffe import (
 
 TERM = re.compile(r"^([a-z_]\w*): (?=\S)", re.MULTILINE)
 FIELDS = re.compile(r"^(?:msgspec\.)?Struct$|^NamedTuple$")
+BETWEEN_FLOORS = {
+    "cnstra.engine.abort.AbortSignal": ("abort",),
+    "cnstra.engine.cns.CNS": ("inside", "recorded_run", "signals_of", "emissions_of"),
+    "cnstra.engine.context.Context": (
+        "needed", "observed_signal", "observed_abort", "stop", "undo", "hand_undos_to", "release",
+    ),
+    "cnstra.engine.stimulation.Stimulation": (
+        "begin", "go_on", "spawn", "observed_signal", "key_of", "inner_stimulator",
+    ),
+}  # fmt: skip
+"""What our own floors call of each other, and nobody else."""
 EXAMPLE = re.compile(r"^(?:(?:>>>|\.\.\.).*(?:\n|$))+", re.MULTILINE)
 
 
@@ -29,7 +40,11 @@ class Docstrings(Extension):
             obj.docstring.value = as_markdown(obj.docstring.value)
 
     def on_class_members(self, *, cls: Class, **_: Any) -> None:
-        """Show a struct's or a named tuple's fields in its signature, as those of a dataclass."""
+        """Leave out what is not for users. Show a struct's or a named tuple's fields in its
+        signature, as those of a dataclass.
+        """
+        for name in BETWEEN_FLOORS.get(cls.path, ()):
+            cls.del_member(name)
         if "__init__" not in cls.members and any(FIELDS.match(str(base)) for base in cls.bases):
             cls.set_member("__init__", Function("__init__", parameters=fields_of(cls)))
 

@@ -31,6 +31,7 @@ MODULES = (
     "cnstra.testing",
     "cnstra.testing.conformance",
 )
+DAILY = ("collateral", "neuron", "CNS", "Context", "Queue", "Worker", "Job", "run_durably")
 FLOORS = {
     "cnstra.engine": "Graphs and their runs",
     "cnstra.durable": "Runs that outlive their process",
@@ -53,6 +54,9 @@ def page(module: ModuleType) -> str:
     """The module's names, each on the floor of the house that it comes from."""
     title = module.__name__.replace(".", ".<wbr>")  # where a narrow screen may break it
     lines = [f"# {title}", inspect.getdoc(module) or ""]
+    if module.__name__ == "cnstra":
+        links = [f"[`{name}`](#cnstra.{name})" for name in DAILY]
+        lines.append(f"Most programs need little more than {', '.join(links)}.")
     told = ""
     for floor, name in sorted(floors(module), key=lambda pair: [*FLOORS, ""].index(pair[0])):
         if floor != told and module.__name__ == "cnstra":

@@ -256,7 +256,7 @@ class EndlessFlush(OIMDBError, RuntimeError):
 
 
 class DoNotRetry(CnstraError):
-    """This will not get better: the job goes to the dead letters, whatever attempts are left."""
+    """Another attempt cannot help: the job goes to the dead letters, whatever attempts are left."""
 
 
 class EffectUnknown(DoNotRetry):

@@ -11,6 +11,7 @@ import pytest
 from mkdocs.config import load_config
 
 from tests.acceptance.test_docs import ROOT
+from tests.dashboard.site import chromium
 from website.docstrings import as_markdown
 from website.llms import LIST, leaves, listed
 from website.reference import MODULES
@@ -23,16 +24,22 @@ LOADED = re.compile(
 LED_TO = re.compile(r"(?:@import\s+|url\()[\"']?((?:https?:)?//[^\"')]+)")
 IMPORT = re.compile(r"^(?:from|import) (cnstra[\w.]*)", re.MULTILINE)
 
+pytestmark = pytest.mark.timeout(300)  # a build alone takes seconds, beside everything else minutes
 
-def test_the_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path) -> None:
-    site = tmp_path / "site"
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
-        cwd=ROOT, capture_output=True, text=True, timeout=100,
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT, capture_output=True, text=True, timeout=250,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
     )  # fmt: skip
-
     assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_the_site_builds_without_a_warning_and_loads_nothing(site: Path) -> None:
     pages = {page: page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
     assert {
         str(page): LOADED.findall(text) for page, text in pages.items() if LOADED.findall(text)
@@ -44,9 +51,20 @@ def test_the_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path) -> 
     }
     assert 'id="cnstra.Queue.enqueue"' in pages[site / "reference" / "cnstra.html"]
     assert "Queue(name:str,url:str,*,store:" in unmarked(pages[site / "reference" / "cnstra.html"])
+    assert 'id="cnstra.Context.once"' in pages[site / "reference" / "cnstra.html"]
+    assert 'id="cnstra.Context.hand_undos_to"' not in pages[site / "reference" / "cnstra.html"]
     records = pages[site / "reference" / "cnstra.history.records.html"]
     assert "Error(name:str,message:str,stack:str='')" in unmarked(records)
     assert (site / "llms-full.txt").read_text(encoding="utf-8").count("# Glossary") == 1
+
+
+def test_the_search_answers_from_a_disk(site: Path) -> None:
+    with chromium(site.as_uri()) as person:
+        person.driver.get(f"{site.as_uri()}/index.html")
+        person.click(".md-search__input")
+        person.type("dead letters")
+        found = ".md-search-result__item h1"
+        person.until(lambda: "Retries and crashes" in person.texts(found))
 
 
 def unmarked(page: str) -> str:

@@ -40,12 +40,12 @@ class AbortSignal:
         return self._reason
 
     def raise_if_aborted(self) -> None:
-        """Raise `Aborted` if an abort was asked for: a short way to leave a long body."""
+        """Raise `Aborted` if an abort was asked for: a short way to leave a handler early."""
         if self.aborted:
             raise Aborted(reason=self.reason)
 
     def add_callback(self, callback: Callable[[], object]) -> Remove:
-        """Call `callback()` on abort, in the aborting thread; at once, if that was before.
+        """Call `callback()` on abort, in the aborting thread; at once, if it was aborted already.
 
         Returns the remover, harmless when called twice.
         """
@@ -89,7 +89,7 @@ class AbortSignal:
 
 
 class AbortController:
-    """The hand on an `AbortSignal`.
+    """Aborts the runs that were given its `signal`.
 
     >>> controller = AbortController()
     >>> run = cns.stimulate(signal, abort_signal=controller.signal)

@@ -38,10 +38,10 @@ NO_CONTEXTS: Mapping[str, bytes] = {}
 
 
 class CNS:
-    """The compiled network of neurons. `stimulate` starts a run of it.
+    """A network of neurons, checked and compiled. `stimulate` starts a run of it.
 
-    resources: what its handlers find in `ctx.resources`. Those that must be opened are while
-        somebody is in `async with cns`; `cns.run()` and a `Worker` are.
+    resources: what its handlers find in `ctx.resources`. Those that must be opened are open inside
+        `async with cns`, during `cns.run()`, and while a `Worker` runs.
 
     Raises `DuplicateName` where two neurons, two different collaterals, or two resources share a
     name.
@@ -70,7 +70,7 @@ class CNS:
         return self._life.current
 
     def with_resources(self, resources: Iterable[Given]) -> "CNS":
-        """The same network, listeners and limits, with these given for their resources instead.
+        """The same network, listeners and limits, with some resources replaced by these.
 
         It opens resources of its own: for a test, or for a second event loop.
 
@@ -108,9 +108,9 @@ class CNS:
     ) -> Stimulation:
         """Start a run with one signal or several, and return it.
 
-        Sync handlers that nothing holds back have run when this returns, in this very call. With a
-        coroutine handler in reach an event loop must be running, else `NoRunningLoop`, and nothing
-        has run.
+        Sync handlers run inside this very call, as long as nothing makes them wait. If the signals
+        can reach an async handler, an event loop must be running, else `NoRunningLoop` is raised
+        before anything has run.
 
         on_response: hears every response; an awaitable that it returns holds back the successors.
         abort_signal: aborts the run.
@@ -154,10 +154,10 @@ class CNS:
         return activate(run, self.network, found, abort_signal)
 
     def run(self, signals: Signals, /, **options: Any) -> Stimulation:
-        """Run to the end on a loop of its own, for a caller without one. Raises what `await` would.
+        """Run to the end on an event loop of its own, for a caller without one.
 
-        It opens the resources, and closes them. The options are those of `stimulate`. Raises
-        `LoopIsRunning` inside an event loop.
+        It opens the resources, and closes them. The options are those of `stimulate`. Raises what
+        awaiting the run would, and `LoopIsRunning` inside an event loop.
         """
         if _get_running_loop() is not None:
             raise LoopIsRunning(call="cns.run()")
@@ -189,7 +189,7 @@ class CNS:
         return lambda: self._lull_listeners.pop(token, None) and None
 
     def describe(self) -> dict[str, Any]:
-        """The graph as plain data."""
+        """The graph as plain data: what `cnstra graph --format json` prints."""
         return self.network.describe()
 
     # --- for the layer above, and for inner runs

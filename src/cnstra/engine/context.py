@@ -159,7 +159,7 @@ class Context(Generic[C]):
     @overload
     def get(self, default: C) -> C: ...
     def get(self, default: C | None = None) -> C | None:
-        """This neuron's value in this run, or `default`."""
+        """This neuron's value in this run, or `default` if it has none."""
         value = self.run.context.read(self.receiver.neuron_name, self)
         return default if value is MISSING else cast(C, value)
 

@@ -281,7 +281,10 @@ class ContextBuilder(Generic[C]):
 
 
 def with_ctx(context: type[C]) -> ContextBuilder[C]:
-    """The seed's way to say `neuron(..., context=C)`: `with_ctx(C).neuron("step1", axon)`."""
+    """`with_ctx(C).neuron("step1", axon)` is `neuron("step1", axon, context=C)`.
+
+    It is the spelling of the TypeScript original.
+    """
     return ContextBuilder(context)
 
 
@@ -339,9 +342,10 @@ def neuron(name: str, axon: Any = None, *, context: Any = Any, **options: Any) -
     max_duration: seconds (or a `timedelta`) after which an activation is stopped and failed.
     in_thread: run its sync handlers in threads.
     checkpoint: in a durable run, save the activation before its handler starts, and its outputs
-        before their successors do: for a step that is dear to repeat, or must know its idempotency
-        key.
-    former_names: what it was called before: jobs whose saved progress says so resume on it.
+        before their successors do: for a step that is expensive to repeat, or whose idempotency
+        key must be stable.
+    former_names: what it was called before. Jobs whose progress was saved under those names resume
+        on it.
 
     >>> class Step1Axon(NamedTuple):
     ...     step1_out: Collateral[Item]

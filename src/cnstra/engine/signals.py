@@ -123,7 +123,7 @@ def collateral(name: str, type_: Any, *, former_names: Sequence[str] = ()) -> Co
 def collateral(name: str, type_: Any = Any, *, former_names: Sequence[str] = ()) -> Collateral[Any]:
     """A channel named `name` for payloads of `type_`.
 
-    former_names: what it was called before: jobs that say so are understood.
+    former_names: what it was called before. Jobs that were saved under those names still run.
 
     >>> class Item(TypedDict):
     ...     id: int

@@ -25,7 +25,7 @@ class ActivationTask:
     input: Signal[Any]
 
     def to_wire(self) -> dict[str, Any]:
-        """The task as the seed saves it, ready for `json.dumps`.
+        """The task in the shape that the TypeScript original saves, ready for `json.dumps`.
 
         A payload that has no JSON form stays as it is: such a task is for this process only.
         """
@@ -46,7 +46,7 @@ class FailedTask:
     aborted: bool
 
     def to_wire(self) -> dict[str, Any]:
-        """The failed task as the seed saves it, ready for `json.dumps`."""
+        """It in the shape that the TypeScript original saves, ready for `json.dumps`."""
         return {
             "task": self.task.to_wire(),
             "error": error_to_wire(self.error),

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def blocking(awaitable: Awaitable[T]) -> T:
-    """Wait for it here, in a thread without a loop: a Django view, a script, a shell.
+    """Wait for an awaitable of cnstra in a thread without an event loop, such as a Django view.
 
     Raises `LoopIsRunning` inside an event loop.
 

@@ -56,7 +56,7 @@ class Queue:
     store: where progress is kept, on a broker that brings no store: a URL, a store, or
         `CNSTRA_STORE`.
     keep_results: seconds, or a `timedelta`, for which completed jobs are kept.
-    tracing: what jobs carry a trace from, as `cnstra.telemetry.Telemetry()`.
+    tracing: gives jobs a trace to carry, such as `cnstra.telemetry.otel.Telemetry()`.
 
     >>> async with Queue("workflows", "sqlite:///workflows.db") as queue:
     ...     job = await queue.enqueue(request.create_signal({"id": 100}), max_attempts=5)
@@ -164,19 +164,18 @@ class Queue:
     ) -> Job:
         """Add a job that will run the signal.
 
-        max_attempts: how many attempts may fail before the job is dead-lettered. backoff: the pause
-        before a retry: `fixed(...)`, `exponential(...)`, seconds, or a function of the
-            number of failed attempts. None: at once.
-        delay, run_at: when the job is due: in so many seconds (or a `timedelta`), or at a time
-            (aware
-            `datetime`, or seconds since the epoch).
-        priority: larger runs first.
+        max_attempts: how many attempts may fail before the job is dead-lettered.
+        backoff: the pause before a retry: `fixed(...)`, `exponential(...)`, seconds, or a function
+            of the number of failed attempts. Without one, a retry comes at once.
+        delay: seconds (or a `timedelta`) until the job is due.
+        run_at: the time at which it is due: an aware `datetime`, or seconds since the epoch.
+        priority: larger runs first, where the broker has priorities.
         ordering_key: jobs of the same key run one after the other, where the broker can.
         job_id: a job with an id that the queue still holds is not added again; see `Job.new`.
         one_at_a_time: a name for jobs of one kind, of which the queue holds one at a time: while
             one waits, runs or is to be retried, this returns that one and adds none.
-        connection: a connection of yours to the broker's own database, where it is one: the job is
-            added in the transaction that is open there, and is there once you commit it.
+        connection: on Postgres, a connection of yours to the same database. The job is added in the
+            transaction that is open there, and exists once you commit it.
 
         Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form, and
         `MessageTooLarge` for one that is over the broker's limit.

@@ -44,13 +44,12 @@ class Worker:
     lease: seconds that a job stays ours without a sign of life. It is renewed from a thread of its
         own, so a handler may block the event loop for longer.
     grace: seconds that running handlers have to finish when the worker is told to stop.
-    crash_limit: how often in a row the process may die while an activation runs before its job is
-    parked;
-        `None`: for ever.
-    resources: given instead of what the CNS has for them, and with the others of the CNS opened for
-        this worker alone. Without any, the worker opens those of the CNS, if nobody has.
-    history: where each attempt and task is kept for people: a `History`, or its URL.
-    observers: who looks on, as `cnstra.telemetry.Telemetry()`.
+    crash_limit: how often in a row the process may die while one activation runs. Then its job is
+        dead-lettered. `None`: there is no limit.
+    resources: replace those of the CNS, and all of them are opened for this worker alone. Without
+        any, the worker opens those of the CNS, if nobody has.
+    history: where each attempt and task is recorded for people: a `History`, or its URL.
+    observers: for traces, metrics and log fields, such as `cnstra.telemetry.otel.Telemetry()`.
 
     Raises `UnknownCollateral` for a result that the graph does not have.
 
@@ -133,7 +132,7 @@ class Worker:
 
         Running handlers have `grace` seconds to finish; a job that has not by then is given back
         where it stands, without using up an attempt. A second signal does not wait for the grace.
-        To cancel this call drains likewise, and to cancel it again is a second signal.
+        Cancelling this call drains too, and cancelling it again is like a second signal.
 
         The resources are opened before the first job is leased, and closed after the drain; raises
         `ResourceFailed`.
