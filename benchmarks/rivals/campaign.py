@@ -24,17 +24,20 @@ RESERVE = 20
 LONGEST = 2 * STEPS * SECONDS
 """A worker is left alone for up to so many seconds of work: two jobs, so it ends one on average."""
 
-PATIENCE = 330.0
-"""Seconds without any line after which what is not done counts as lost: above Celery's longest
-pause, which is the 300 s of the lock that a killed worker may leave behind."""
+PATIENCE = 120.0
+"""Seconds without any line after which what is not done counts as lost: more than twenty times
+what each is told to wait for a worker that has gone."""
 
 
 @dataclass(frozen=True)
 class Rival:
-    """label: for people. module: in this folder. option: how it is set. ours: runs in `.venv`."""
+    """label: for people. module: in this folder. servers: what it is given. option: how it is set.
+    ours: runs in `.venv`.
+    """
 
     label: str
     module: str
+    servers: tuple[str, ...] = ()
     option: str = ""
     ours: bool = False
 
@@ -125,9 +128,7 @@ class Campaign:
             )  # fmt: skip
         try:
             yield
-            assert process.poll() is None, (
-                f"{self.rival.label}: its worker ended; see {self.errors}"
-            )
+            assert process.poll() is None, f"its worker ended: {self._last_words()}"
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -135,7 +136,7 @@ class Campaign:
     def _wait_for_work(self) -> None:
         gives_up_at = time.monotonic() + PATIENCE
         while not self.log.open_in(self.life):
-            assert time.monotonic() < gives_up_at, f"{self.rival.label} does nothing"
+            assert time.monotonic() < gives_up_at, f"it does nothing: {self._last_words()}"
             time.sleep(GLANCE)
 
     def _let_finish(self) -> list[int | None]:
@@ -147,6 +148,9 @@ class Campaign:
                 last = max(each.at for each in self.log.lines())
                 if None not in found or time.time() - last > PATIENCE:
                     return found
+
+    def _last_words(self) -> str:
+        return self.errors.read_text(errors="replace")[-2_000:]
 
     def _pauses(self) -> Iterator[float]:
         for life, (died, _) in enumerate(self.deaths, 1):

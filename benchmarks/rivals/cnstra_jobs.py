@@ -1,6 +1,6 @@
-"""cnstra: six neurons in a chain, jobs on SQLite or BullMQ.
+"""cnstra: six neurons in a chain, jobs on BullMQ if there is a Redis, else on SQLite.
 
-`Place.option` is the broker and the durability, such as "sqlite step".
+`Place.option` is the durability.
 """
 
 import asyncio
@@ -37,15 +37,12 @@ def _step(number: int) -> Neuron[Any, Any]:
 
 
 def _queue(place: Place) -> Queue:
-    broker = place.option.split()[0]
-    return Queue(
-        "rivals", f"sqlite:///{place.folder}/jobs.db" if broker == "sqlite" else place.redis
-    )
+    return Queue("rivals", place.redis or f"sqlite:///{place.folder}/jobs.db")
 
 
 def work() -> None:
     place = Place.told()
-    durability: Any = place.option.split()[1]
+    durability: Any = place.option
     cns = CNS([_step(number) for number in range(STEPS)])
 
     async def run() -> None:

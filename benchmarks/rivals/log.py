@@ -26,6 +26,8 @@ class Log:
         self._path = path
         self._read_to = 0
         self._lines: list[Line] = []
+        self._open: dict[int, set[tuple[int, int]]] = defaultdict(set)
+        self._finished: set[int] = set()
 
     def lines(self) -> list[Line]:
         with self._path.open("rb") as file:
@@ -35,22 +37,28 @@ class Log:
         self._read_to += len(whole)
         for line in whole.decode().splitlines():
             at, life, what, job, step = line.split()
-            self._lines.append(Line(float(at), int(life), what, int(job), int(step)))
+            self._take(Line(float(at), int(life), what, int(job), int(step)))
         return self._lines
 
     def open_in(self, life: int) -> set[tuple[int, int]]:
         """The steps, each a job and a number, that have started and not ended in that life."""
-        found: set[tuple[int, int]] = set()
-        for line in self.lines():
-            if line.life == life:
-                (found.add if line.what == "start" else found.discard)((line.job, line.step))
-        return found
+        self.lines()
+        return self._open[life]
 
     def finished(self) -> int:
         """How many jobs have ended their last step."""
-        return len(
-            {each.job for each in self.lines() if each.what == "end" and each.step == STEPS - 1}
-        )
+        self.lines()
+        return len(self._finished)
+
+    def _take(self, line: Line) -> None:
+        self._lines.append(line)
+        step = (line.job, line.step)
+        if line.what == "start":
+            self._open[line.life].add(step)
+        else:
+            self._open[line.life].discard(step)
+            if line.step == STEPS - 1:
+                self._finished.add(line.job)
 
 
 @dataclass(frozen=True)
