@@ -3,40 +3,13 @@
 import argparse
 import json
 import sys
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
-from benchmarks.rivals.campaign import Campaign, Outcome, Rival
-from benchmarks.rivals.place import Place
-from tests.postgres_server import PostgresServer
-from tests.rabbitmq_server import RabbitServer
-from tests.redis_server import RedisServer
+from benchmarks.rivals.campaign import Campaign, Outcome
+from benchmarks.rivals.rival import RIVALS
+from benchmarks.rivals.servers import place
 
-RABBITMQ = ("rabbitmq", "redis")
-"""Redis keeps the results."""
-
-RIVALS = {
-    "cnstra-sqlite": Rival('cnstra, SQLite, "step"', "cnstra_jobs", (), "step", ours=True),
-    "cnstra-behind": Rival('cnstra, SQLite, "behind"', "cnstra_jobs", (), "behind", ours=True),
-    "cnstra-bullmq": Rival('cnstra, BullMQ, "step"', "cnstra_jobs", ("redis",), "step", ours=True),
-    "dbos": Rival("DBOS, Postgres", "dbos_workflows", ("postgres",)),
-    "langgraph-sync": Rival('LangGraph, SQLite, "sync"', "langgraph_threads", (), "sync"),
-    "langgraph-async": Rival('LangGraph, SQLite, "async"', "langgraph_threads", (), "async"),
-    "celery-task": Rival("Celery, Redis, one task", "celery_task", ("redis",)),
-    "celery-chain": Rival("Celery, Redis, a chain", "celery_chain", ("redis",)),
-    "celery-rabbitmq-task": Rival("Celery, RabbitMQ, one task", "celery_task", RABBITMQ),
-    "celery-rabbitmq-chain": Rival("Celery, RabbitMQ, a chain", "celery_chain", RABBITMQ),
-    "dramatiq-actor": Rival("Dramatiq, Redis, one actor", "dramatiq_actor", ("redis",)),
-    "dramatiq-pipeline": Rival("Dramatiq, Redis, a pipeline", "dramatiq_pipeline", ("redis",)),
-    "dramatiq-rabbitmq-actor": Rival("Dramatiq, RabbitMQ, one actor", "dramatiq_actor", RABBITMQ),
-    "dramatiq-rabbitmq-pipeline": Rival(
-        "Dramatiq, RabbitMQ, a pipeline", "dramatiq_pipeline", RABBITMQ
-    ),
-}
 HEADS = (
     "jobs",
     "kills",
@@ -74,47 +47,6 @@ def main() -> int:
 def run(name: str, kills: int, seed: int) -> Outcome:
     with place(RIVALS[name]) as found:
         return Campaign(RIVALS[name], found, kills, seed).run()
-
-
-@contextmanager
-def place(rival: Rival) -> Iterator[Place]:
-    """Servers of nobody else, with what each recommends for data that must last."""
-    with tempfile.TemporaryDirectory(prefix="rivals-") as folder, ExitStack() as stack:
-        urls = {name: stack.enter_context(SERVERS[name](Path(folder))) for name in rival.servers}
-        yield Place(folder=folder, option=rival.option, **urls)
-
-
-@contextmanager
-def redis(folder: Path) -> Iterator[str]:
-    server = RedisServer(folder, "--appendonly", "yes", "--maxmemory-policy", "noeviction")
-    server.start()
-    try:
-        yield server.url
-    finally:
-        server.stop()
-
-
-@contextmanager
-def rabbitmq(folder: Path) -> Iterator[str]:
-    server = RabbitServer(folder)
-    server.start()
-    try:
-        yield server.url
-    finally:
-        server.stop()
-
-
-@contextmanager
-def postgres(_: Path) -> Iterator[str]:
-    server = PostgresServer(fsync="on")
-    server.start()
-    try:
-        yield server.url
-    finally:
-        server.stop()
-
-
-SERVERS = {"redis": redis, "rabbitmq": rabbitmq, "postgres": postgres}
 
 
 def tell(name: str, done: Future[Outcome], as_json: bool) -> bool:

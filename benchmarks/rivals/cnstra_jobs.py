@@ -1,4 +1,4 @@
-"""cnstra: six neurons in a chain, jobs on BullMQ if there is a Redis, else on SQLite.
+"""cnstra: six neurons in a chain. The broker is the server that there is, or a file of SQLite's.
 
 `Place.option` is the durability.
 """
@@ -37,7 +37,9 @@ def _step(number: int) -> Neuron[Any, Any]:
 
 
 def _queue(place: Place) -> Queue:
-    return Queue("rivals", place.redis or f"sqlite:///{place.folder}/jobs.db")
+    if place.rabbitmq:
+        return Queue("rivals", place.rabbitmq, store=place.redis)
+    return Queue("rivals", place.redis or place.postgres or f"sqlite:///{place.folder}/jobs.db")
 
 
 def work() -> None:
