@@ -10,7 +10,9 @@ dies while it looks keeps others from it, are options of kombu's:
 https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers/redis.html#visibility-timeout,
 https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transport.redis.html.
 
-RabbitMQ sees a dead worker's connection close. Its queue is of the replicated, synced kind:
+RabbitMQ is what Celery's FAQ encourages to take for strict reliability; it sees a dead worker's
+connection close. Its queue is of the replicated, synced kind:
+https://docs.celeryq.dev/en/stable/faq.html#do-i-have-to-use-amqp-rabbitmq,
 https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers/rabbitmq.html#using-quorum-queues.
 """
 

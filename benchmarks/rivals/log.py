@@ -66,9 +66,9 @@ class Repeats:
     """Steps that started once more, by what was known of them.
 
     cut_short: it had started and not ended; anybody has to do it again.
-    unrecorded: it had ended, and nothing after it had started: its worker died before, or while,
+    unrecorded: it had ended, and was the last thing that its worker did: it died before, or while,
         the end was recorded.
-    finished: it had ended, and a later step of its job had started on what it returned.
+    finished: it had ended, and its worker had gone on, to a later step or to other work.
     """
 
     cut_short: int
@@ -77,17 +77,23 @@ class Repeats:
 
 
 def repeats(lines: list[Line]) -> Repeats:
-    ended: dict[int, set[int]] = defaultdict(set)
-    started: dict[int, set[int]] = defaultdict(set)
+    """Of workers that do one step at a time."""
+    ends: dict[tuple[int, int], Line] = {}
+    started: set[tuple[int, int]] = set()
+    latest: dict[int, Line] = {}
     counts = {"cut_short": 0, "unrecorded": 0, "finished": 0}
     for line in lines:
+        step = (line.job, line.step)
         if line.what == "end":
-            ended[line.job].add(line.step)
-            continue
-        if line.step in ended[line.job]:
-            is_used = any(later > line.step for later in started[line.job])
-            counts["finished" if is_used else "unrecorded"] += 1
-        elif line.step in started[line.job]:
+            ends[step] = line
+        elif step in ends:
+            end = ends[step]
+            has_gone_on = latest[end.life] is not end or line.life == end.life
+            is_used = any((line.job, later) in started for later in range(line.step + 1, STEPS))
+            counts["finished" if has_gone_on or is_used else "unrecorded"] += 1
+        elif step in started:
             counts["cut_short"] += 1
-        started[line.job].add(line.step)
+        if line.what == "start":
+            started.add(step)
+        latest[line.life] = line
     return Repeats(**counts)
