@@ -57,10 +57,10 @@ docs: setup  ## build the documentation into build/site
 bench: setup  ## measure each cost against its limit
 	@$(BIN)/python -m benchmarks
 
-rivals: setup services  ## kill DBOS, LangGraph, Celery and Dramatiq as cnstra is killed
+rivals: setup services  ## kill DBOS, LangGraph, Celery and Dramatiq as cnstra is killed; RIVAL=dbos: one of them
 	@test -x .venv-rivals/bin/python || $(BIN)/python -m venv .venv-rivals
 	@.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/rivals/requirements.txt
-	@$(BIN)/python -m benchmarks.rivals --kills 200 --seed $(SEED)
+	@$(BIN)/python -m benchmarks.rivals --kills 200 --seed $(SEED) --together $(WORKERS) $(RIVAL)
 
 crash: setup services  ## kill workers at every point and in mid-work; QUICK=1: in two minutes
 ifdef QUICK

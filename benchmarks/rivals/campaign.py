@@ -1,22 +1,18 @@
 """Kills the worker of one rival again and again, in mid-work, and counts what came of it."""
 
-import json
-import os
 import random
-import signal
 import statistics
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.rivals.flow import SECONDS, STEPS, expected
 from benchmarks.rivals.log import Line, Log, Repeats, repeats
 from benchmarks.rivals.place import Place
+from benchmarks.rivals.program import Program
+from benchmarks.rivals.rival import Rival
 
-ROOT = Path(__file__).parents[2]
 GLANCE = 0.002
 RESERVE = 20
 """Jobs that are always at hand, so that a kill falls into work."""
@@ -24,24 +20,9 @@ RESERVE = 20
 LONGEST = 2 * STEPS * SECONDS
 """A worker is left alone for up to so many seconds of work: two jobs, so it ends one on average."""
 
-PATIENCE = 330.0
-"""Seconds without any line after which what is not done counts as lost: above Celery's longest
-pause, which is the 300 s of the lock that a killed worker may leave behind."""
-
-
-@dataclass(frozen=True)
-class Rival:
-    """label: for people. module: in this folder. option: how it is set. ours: runs in `.venv`."""
-
-    label: str
-    module: str
-    option: str = ""
-    ours: bool = False
-
-    def command(self, verb: str, *numbers: int) -> list[str]:
-        python = ROOT / (".venv" if self.ours else ".venv-rivals") / "bin" / "python"
-        program = [str(python), "-m", "benchmarks.rivals.program", self.module, verb]
-        return [*program, *map(str, numbers)]
+PATIENCE = 120.0
+"""Seconds without any line after which what is not done counts as lost: more than twenty times
+what each is told to wait for a worker that has gone."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +52,8 @@ class Campaign:
         self.rival = rival
         self.wanted = kills
         self.chance = random.Random(seed)
-        self.environment = {**os.environ, **place.environment()}
+        self.program = Program(rival, place)
         self.log = Log(Path(place.folder) / "effects")
-        self.errors = Path(place.folder) / "errors"
         self.jobs = 0
         self.life = 0
         self.deaths: list[tuple[float, bool]] = []
@@ -106,44 +86,26 @@ class Campaign:
 
     def _one_life(self) -> None:
         """A worker does its share and dies: mostly within a step, else between two."""
-        with self._worker():
+        self.life += 1
+        with self.program.worker(self.life):
             self._wait_for_work()
             time.sleep(self.chance.uniform(0.0, LONGEST))
             self._wait_for_work()
             time.sleep(self.chance.uniform(0.0, SECONDS))
         self.deaths.append((time.time(), bool(self.log.open_in(self.life))))
 
-    @contextmanager
-    def _worker(self) -> Iterator[None]:
-        """A worker in a process group of its own, which is killed as a whole in the end."""
-        self.life += 1
-        with self.errors.open("ab") as errors:
-            process = subprocess.Popen(
-                self.rival.command("work"),
-                cwd=ROOT, env={**self.environment, "RIVALS_LIFE": str(self.life)},
-                stdout=errors, stderr=errors, start_new_session=True,
-            )  # fmt: skip
-        try:
-            yield
-            assert process.poll() is None, (
-                f"{self.rival.label}: its worker ended; see {self.errors}"
-            )
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
     def _wait_for_work(self) -> None:
         gives_up_at = time.monotonic() + PATIENCE
         while not self.log.open_in(self.life):
-            assert time.monotonic() < gives_up_at, f"{self.rival.label} does nothing"
+            assert time.monotonic() < gives_up_at, f"it does nothing: {self.program.last_words()}"
             time.sleep(GLANCE)
 
     def _let_finish(self) -> list[int | None]:
         """The results, once all are there, or nothing has happened for too long."""
-        with self._worker():
+        with self.program.worker(self.life + 1):
             while True:
                 time.sleep(2.0)
-                found = self._results()
+                found = self.program.results(self.jobs)
                 last = max(each.at for each in self.log.lines())
                 if None not in found or time.time() - last > PATIENCE:
                     return found
@@ -156,21 +118,8 @@ class Campaign:
                     yield first - died
 
     def _submit(self, count: int) -> None:
-        self._ask("submit", self.jobs, count)
+        self.program.submit(self.jobs, count)
         self.jobs += count
-
-    def _results(self) -> list[int | None]:
-        found: list[int | None] = json.loads(self._ask("results", self.jobs).splitlines()[-1])
-        return found
-
-    def _ask(self, verb: str, *numbers: int) -> str:
-        done = subprocess.run(
-            self.rival.command(verb, *numbers),
-            cwd=ROOT, env={**self.environment, "RIVALS_LIFE": "0"},
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
 
 def _is_start(line: Line, job: int, after_life: int) -> bool:

@@ -1,32 +1,54 @@
-"""Celery on Redis, set so that a task outlives its worker.
+"""Celery on Redis or on RabbitMQ, set so that a task outlives its worker.
 
-`task_acks_late` and `task_reject_on_worker_lost`, and a short visibility timeout, after which Redis
-hands out again what a dead worker had taken:
-https://docs.celeryq.dev/en/stable/userguide/configuration.html#task-reject-on-worker-lost,
-https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers/redis.html#visibility-timeout.
-How often it looks is set by two options of kombu's, which says to lower them with that timeout:
+`task_acks_late` and `task_reject_on_worker_lost`; of a task that comes again, a result that is
+there is taken for done, which for a chain needs what `result_extended` keeps:
+https://docs.celeryq.dev/en/stable/userguide/configuration.html#worker-deduplicate-successful-tasks.
+
+Redis hands out again what a dead worker had taken once the visibility timeout is over. It is short
+here, in all three places that Celery asks for; how often kombu looks, and how long a worker that
+dies while it looks keeps others from it, are options of kombu's:
+https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers/redis.html#visibility-timeout,
 https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transport.redis.html.
+
+RabbitMQ is what Celery's FAQ encourages to take for strict reliability; it sees a dead worker's
+connection close. Its queue is of the replicated, synced kind:
+https://docs.celeryq.dev/en/stable/faq.html#do-i-have-to-use-amqp-rabbitmq,
+https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers/rabbitmq.html#using-quorum-queues.
 """
+
+from typing import Any
 
 from celery import Celery
 
 from benchmarks.rivals.place import Place
 
 VISIBILITY_TIMEOUT = 5
+ON_REDIS: dict[str, Any] = {
+    "visibility_timeout": VISIBILITY_TIMEOUT,
+    "result_backend_transport_options": {"visibility_timeout": VISIBILITY_TIMEOUT},
+    "broker_transport_options": {
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": VISIBILITY_TIMEOUT,
+    },
+}
+ON_RABBITMQ: dict[str, Any] = {
+    "task_default_queue_type": "quorum",
+    "broker_transport_options": {"confirm_publish": True},
+}
 
-redis = Place.told().redis
-app = Celery("rivals", broker=f"{redis}/0", backend=f"{redis}/1")
+place = Place.told()
+app = Celery("rivals", broker=place.rabbitmq or f"{place.redis}/0", backend=f"{place.redis}/1")
 app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
-    broker_transport_options={
-        "visibility_timeout": VISIBILITY_TIMEOUT,
-        "unacked_restore_interval": 1,
-        "unacked_restore_throttle": 1,
-    },
-    broker_connection_retry_on_startup=True,
+    worker_deduplicate_successful_tasks=True,
+    result_extended=True,
     result_expires=None,
+    broker_connection_retry_on_startup=True,
+    **(ON_RABBITMQ if place.rabbitmq else ON_REDIS),
 )
 
 

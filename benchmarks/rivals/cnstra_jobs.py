@@ -1,6 +1,6 @@
-"""cnstra: six neurons in a chain, jobs on SQLite or BullMQ.
+"""cnstra: six neurons in a chain. The broker is the server that there is, or a file of SQLite's.
 
-`Place.option` is the broker and the durability, such as "sqlite step".
+`Place.option` is the durability.
 """
 
 import asyncio
@@ -37,15 +37,14 @@ def _step(number: int) -> Neuron[Any, Any]:
 
 
 def _queue(place: Place) -> Queue:
-    broker = place.option.split()[0]
-    return Queue(
-        "rivals", f"sqlite:///{place.folder}/jobs.db" if broker == "sqlite" else place.redis
-    )
+    if place.rabbitmq:
+        return Queue("rivals", place.rabbitmq, store=place.redis)
+    return Queue("rivals", place.redis or place.postgres or f"sqlite:///{place.folder}/jobs.db")
 
 
 def work() -> None:
     place = Place.told()
-    durability: Any = place.option.split()[1]
+    durability: Any = place.option
     cns = CNS([_step(number) for number in range(STEPS)])
 
     async def run() -> None:

@@ -1,13 +1,18 @@
-"""Dramatiq on Redis. What a dead worker had taken goes back once its heartbeat is too old.
+"""Dramatiq on Redis or on RabbitMQ.
 
-https://dramatiq.io/reference.html#dramatiq.brokers.redis.RedisBroker: the heartbeat is shortened,
+On Redis, what a dead worker had taken goes back once its heartbeat is too old:
+https://dramatiq.io/reference.html#dramatiq.brokers.redis.RedisBroker. The heartbeat is shortened,
 and maintenance, which looks for the dead at one command in a thousand, looks at one in ten.
+
+RabbitMQ sees a dead worker's connection close. It confirms what it took:
+https://dramatiq.io/reference.html#dramatiq.brokers.rabbitmq.RabbitmqBroker.
 """
 
 import os
 import sys
 
 import dramatiq
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import ResultMissing, Results
 from dramatiq.results.backends import RedisBackend
@@ -18,11 +23,19 @@ HEARTBEAT_TIMEOUT = 5_000
 MAINTENANCE_CHANCE = 100_000
 A_DAY = 86_400_000
 
-redis = Place.told().redis
-backend = RedisBackend(url=f"{redis}/1")
-broker = RedisBroker(
-    url=f"{redis}/0", heartbeat_timeout=HEARTBEAT_TIMEOUT, maintenance_chance=MAINTENANCE_CHANCE
-)
+
+def _broker(place: Place) -> dramatiq.Broker:
+    if place.rabbitmq:
+        return RabbitmqBroker(url=place.rabbitmq, confirm_delivery=True)
+    return RedisBroker(
+        url=f"{place.redis}/0",
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+        maintenance_chance=MAINTENANCE_CHANCE,
+    )
+
+
+backend = RedisBackend(url=f"{Place.told().redis}/1")
+broker = _broker(Place.told())
 broker.add_middleware(Results(backend=backend, result_ttl=A_DAY))
 dramatiq.set_broker(broker)
 

@@ -26,6 +26,8 @@ class Log:
         self._path = path
         self._read_to = 0
         self._lines: list[Line] = []
+        self._open: dict[int, set[tuple[int, int]]] = defaultdict(set)
+        self._finished: set[int] = set()
 
     def lines(self) -> list[Line]:
         with self._path.open("rb") as file:
@@ -35,22 +37,28 @@ class Log:
         self._read_to += len(whole)
         for line in whole.decode().splitlines():
             at, life, what, job, step = line.split()
-            self._lines.append(Line(float(at), int(life), what, int(job), int(step)))
+            self._take(Line(float(at), int(life), what, int(job), int(step)))
         return self._lines
 
     def open_in(self, life: int) -> set[tuple[int, int]]:
         """The steps, each a job and a number, that have started and not ended in that life."""
-        found: set[tuple[int, int]] = set()
-        for line in self.lines():
-            if line.life == life:
-                (found.add if line.what == "start" else found.discard)((line.job, line.step))
-        return found
+        self.lines()
+        return self._open[life]
 
     def finished(self) -> int:
         """How many jobs have ended their last step."""
-        return len(
-            {each.job for each in self.lines() if each.what == "end" and each.step == STEPS - 1}
-        )
+        self.lines()
+        return len(self._finished)
+
+    def _take(self, line: Line) -> None:
+        self._lines.append(line)
+        step = (line.job, line.step)
+        if line.what == "start":
+            self._open[line.life].add(step)
+        else:
+            self._open[line.life].discard(step)
+            if line.step == STEPS - 1:
+                self._finished.add(line.job)
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,9 @@ class Repeats:
     """Steps that started once more, by what was known of them.
 
     cut_short: it had started and not ended; anybody has to do it again.
-    unrecorded: it had ended, and nothing after it had started: its worker died before, or while,
+    unrecorded: it had ended, and was the last thing that its worker did: it died before, or while,
         the end was recorded.
-    finished: it had ended, and a later step of its job had started on what it returned.
+    finished: it had ended, and its worker had gone on, to a later step or to other work.
     """
 
     cut_short: int
@@ -69,17 +77,23 @@ class Repeats:
 
 
 def repeats(lines: list[Line]) -> Repeats:
-    ended: dict[int, set[int]] = defaultdict(set)
-    started: dict[int, set[int]] = defaultdict(set)
+    """Of workers that do one step at a time."""
+    ends: dict[tuple[int, int], Line] = {}
+    started: set[tuple[int, int]] = set()
+    latest: dict[int, Line] = {}
     counts = {"cut_short": 0, "unrecorded": 0, "finished": 0}
     for line in lines:
+        step = (line.job, line.step)
         if line.what == "end":
-            ended[line.job].add(line.step)
-            continue
-        if line.step in ended[line.job]:
-            is_used = any(later > line.step for later in started[line.job])
-            counts["finished" if is_used else "unrecorded"] += 1
-        elif line.step in started[line.job]:
+            ends[step] = line
+        elif step in ends:
+            end = ends[step]
+            has_gone_on = latest[end.life] is not end or line.life == end.life
+            is_used = any((line.job, later) in started for later in range(line.step + 1, STEPS))
+            counts["finished" if has_gone_on or is_used else "unrecorded"] += 1
+        elif step in started:
             counts["cut_short"] += 1
-        started[line.job].add(line.step)
+        if line.what == "start":
+            started.add(step)
+        latest[line.life] = line
     return Repeats(**counts)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Place:
-    """folder: for files. redis: the URL of an empty server. postgres: the URL of an empty database.
-    option: how this rival is to be set, where it has more than one way.
+    """folder: for files. option: how this rival is to be set, where it has more than one way.
+    redis, rabbitmq, postgres: the URL of an empty server, for those who use it.
     """
 
     folder: str
-    redis: str
-    postgres: str
     option: str = ""
+    redis: str = ""
+    rabbitmq: str = ""
+    postgres: str = ""
 
     @classmethod
     def told(cls) -> "Place":
