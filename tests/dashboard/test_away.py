@@ -53,7 +53,7 @@ def test_a_server_that_is_away_is_said_and_what_was_missed_is_shown(
     site.leave()
     person.until(lambda: person.has(STALE))
     assert "does not answer" in person.texts(STALE)[0]
-    assert not person.has(".pulse.on")
+    person.until(lambda: not person.has(".pulse.on"))
 
     add(site, "meanwhile")
     site.serve()
