@@ -98,6 +98,17 @@ def test_a_visit_that_is_over_is_said(site: Site, person: Chromium) -> None:
     person.until(lambda: person.path.startswith("/login"))
 
 
+def test_more_pages_are_open_than_a_browser_has_connections(site: Site, person: Chromium) -> None:
+    first = person.driver.current_window_handle
+    person.go("/jobs")
+    for _ in range(7):
+        person.driver.switch_to.new_window("tab")
+        person.go("/jobs")
+    add(site, "one")
+    person.driver.switch_to.window(first)
+    person.until(lambda: person.driver.find_elements(By.LINK_TEXT, "one"))
+
+
 def test_a_form_is_sent_once_however_slow_the_server_is(
     site: Site, person: Chromium, monkeypatch: pytest.MonkeyPatch
 ) -> None:

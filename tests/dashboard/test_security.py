@@ -13,7 +13,7 @@ from starlette.routing import Mount
 
 from cnstra import History, Queue
 from cnstra.clock import SystemClock
-from cnstra.dashboard import asgi, entering
+from cnstra.dashboard import asgi, entering, live
 from cnstra.errors import InvalidOption
 from tests.dashboard.shop import BASE, TOKEN, Browser, Shop, browsing, page_of
 
@@ -208,6 +208,19 @@ async def test_pages_on_two_ports_of_a_host_leave_each_other_their_visits(shop: 
         answers = [await client.get(f"{url}/jobs") for url in ports]
 
     assert [one.status_code for one in answers] == [200, 200]
+
+
+@pytest.mark.timeout(30)
+async def test_a_stream_ends_so_that_its_listener_is_looked_at_anew(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LASTS", 0.0)
+    async with browsing(page_of(shop)) as browser:
+        assert (await browser.get("/live")).startswith("retry:")
+        browser.client.cookies.clear()
+        answer = await browser.client.get("/live")
+
+    assert answer.status_code == 303
 
 
 async def test_nothing_of_a_strangers_form_is_read(shop: Shop) -> None:
