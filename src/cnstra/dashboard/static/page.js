@@ -69,7 +69,7 @@ async function refresh() {
 
 async function takeIn(answer) {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  if (answer.redirected && fresh.querySelector("#token")) {
+  if (answer.redirected) {
     sayStale("Your visit is over.", { text: "Sign in", href: answer.url });
   } else if (answer.ok && byId("declined")) {
     location.reload();
