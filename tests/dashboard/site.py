@@ -28,30 +28,46 @@ DESKTOP, PHONE = (1280, 860), (390, 844)
 class Site:
     """The shop and its page, on a thread with an event loop of its own."""
 
-    def __init__(self, folder: Path, cns: CNS | None = None) -> None:
+    def __init__(
+        self, folder: Path, cns: CNS | None = None, url: str | None = None, **options: Any
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         history = History(f"sqlite:///{folder}/history.db")
-        self.shop = Shop(Queue("orders", f"sqlite:///{folder}/jobs.db"), history, cns, 8)
+        queue = Queue("orders", url or f"sqlite:///{folder}/jobs.db")
+        self.shop = Shop(queue, history, cns, 8)
+        self._app = page_of(self.shop, **options)
+        self.port = 0
+        self.serve()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def serve(self) -> None:
+        """Serve the page, again on the same port."""
         config = uvicorn.Config(
-            page_of(self.shop), port=0, log_config=None, lifespan="off",
+            self._app, port=self.port, log_config=None, lifespan="off",
             timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._serving = asyncio.run_coroutine_threadsafe(self._server.serve(), self._loop)
         while not self._server.started:
             threading.Event().wait(0.01)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+
+    def leave(self) -> None:
+        """Serve it no more."""
+        self._server.should_exit = True
+        self._serving.result(PATIENCE)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What comes of it on the site's own loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     def close(self) -> None:
-        self._server.should_exit = True
-        self._serving.result(PATIENCE)
+        self.leave()
         self.run(self.shop.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

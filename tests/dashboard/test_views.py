@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
@@ -139,6 +140,28 @@ async def test_a_waiting_job_is_cancelled_and_the_queue_is_paused(open_shop: Sho
     assert "said=cancelled" in cancelled.headers["location"]
     assert "JobCancelled" in after
     assert "said=not-cancelled" in again.headers["location"]
+
+
+async def test_odd_addresses_and_forms_break_nothing(open_shop: Shop) -> None:
+    await open_shop.sell("bad", {"id": 8, "fails": "no bank"})
+
+    async with browsing(page_of(open_shop)) as browser:
+        page = await browser.get("/job", id="bad")
+        for odd in ("%00", "%ED%A0%80", "%FF", "'%22%25_*", "x" * 3_000, "%E2%80%AE"):
+            for path in ("job?id=", "job?run=", "runs?job=", "runs?neuron=", "runs?after=",
+                         "runs?like=", "edit?id=", "edit?id=bad&task=", "send?from=", "jobs?q=",
+                         "jobs?state="):  # fmt: skip
+                answer = await browser.client.get(f"/{path}{odd}")
+                assert answer.status_code < 500, (path, odd, answer.text)
+            text = unquote(odd)
+            for act in ("retry", "clone", "cancel", "leave", "redrive"):
+                answer = await browser.post(f"/do/{act}", page, id=text, task=text, group=text)
+                assert answer.status_code < 500, (act, odd, answer.text)
+            edit = {"id": "bad", "task": text, "context": text, "value": text}
+            sent = {"collateral": "order", "field:id": text, "job_id": text, "max_attempts": text}
+            for path, fields in {"/edit": edit, "/send": sent}.items():
+                answer = await browser.post(path, page, **fields)
+                assert answer.status_code < 500, (path, odd, answer.text)
 
 
 async def test_a_page_without_graph_or_history_says_what_it_lacks() -> None:

@@ -627,6 +627,24 @@ async def test_jobs_are_listed_newest_first(place: Place, broker: Broker) -> Non
     assert await broker.counts() == counts(waiting=2, delayed=1, dead=1)
 
 
+async def test_the_pages_of_a_list_hold_each_job_once_in_its_order(
+    place: Place, broker: Broker
+) -> None:
+    """Three jobs of each moment, some of which are dead, delayed, or wait."""
+    for moment in range(6):
+        names = [f"{moment}{letter}" for letter in "abc"]
+        later = place.clock.time() + 900
+        await broker.enqueue([job(names[0]), job(names[1]), job(names[2], run_at=later)])
+        await settle(broker, await take_one(broker), OVER)
+        await place.clock.advance(1.0)
+    whole = ids(await broker.jobs())
+
+    assert whole == [f"{moment}{letter}" for moment in reversed(range(6)) for letter in "cba"]
+    for size in (1, 2, 5, 18):
+        pages = [ids(await broker.jobs(limit=size, offset=at)) for at in range(0, 20, size)]
+        assert [one for page in pages for one in page] == whole
+
+
 async def test_an_unknown_job_is_none(broker: Broker) -> None:
     assert await broker.get("never") is None
     assert not await broker.cancel("never")

@@ -15,7 +15,6 @@ from cnstra.errors import InvalidOption
 
 Auth = Callable[[Request], Any]
 
-COOKIE = "cnstra"
 LASTS = 12 * 3600
 """Seconds after which a person has to come in anew."""
 
@@ -71,7 +70,7 @@ class Gate:
     async def person(self, request: Request) -> str | None:
         """Who asks; `None` for a stranger."""
         if self._auth is None:
-            return None if self.visit(request.cookies) is None else ANYBODY
+            return None if self.visit(request) is None else ANYBODY
         answer = self._auth(request)
         if inspect.isawaitable(answer):
             answer = await answer
@@ -85,9 +84,9 @@ class Gate:
         """A visit that begins now."""
         return Visit(secrets.token_hex(16), int(self._clock.time()) + LASTS)
 
-    def visit(self, cookies: Mapping[str, str]) -> Visit | None:
-        """The visit that the cookies tell of, if it is one of ours and not over."""
-        text, _, seal = cookies.get(COOKIE, "").rpartition(".")
+    def visit(self, request: Request) -> Visit | None:
+        """The visit that its cookie tells of, if it is one of ours and not over."""
+        text, _, seal = request.cookies.get(cookie_name(request), "").rpartition(".")
         if not hmac.compare_digest(self._seal("visit", text).encode(), seal.encode()):
             return None
         name, _, expires_at = text.partition(".")
@@ -113,6 +112,12 @@ class Gate:
 
     def _seal(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}\0{text}".encode(), sha256).hexdigest()
+
+
+def cookie_name(request: Request) -> str:
+    """Of the cookie. Browsers share cookies between the ports of a host; its pages do not."""
+    port = request.headers.get("host", "").rpartition(":")[2]
+    return f"cnstra-{port}" if port.isdecimal() else "cnstra"
 
 
 def _same_origin(request: Request) -> bool:

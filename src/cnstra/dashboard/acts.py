@@ -32,7 +32,7 @@ async def clone(desk: Desk, ask: Ask, form: Form) -> Response:
     job_id = form.get("id", "")
     job = await ask.source.queue.record(job_id)
     if job is None:
-        return desk.refuse(ask.request, 404, "The queue does not hold that job any more.")
+        return desk.decline(ask, 404, "The queue does not hold that job any more.")
     backoff = None if job.backoff is None else backoff_from_wire(job.backoff)
     cloned = await ask.source.queue.enqueue(
         signal_in(job.id, job.data), max_attempts=job.max_attempts, backoff=backoff
@@ -63,14 +63,13 @@ async def leave(desk: Desk, ask: Ask, form: Form) -> Response:
 async def redrive(desk: Desk, ask: Ask, form: Form) -> Response:
     """Put back every dead job of one group of errors."""
     del desk
-    queue = ask.source.queue
+    queue, count = ask.source.queue, 0
     groups = grouped(await queue.jobs("dead", limit=MOST))
-    for group in groups:
-        if group.id == form.get("group"):
-            for job in group.jobs:
-                if await queue.redrive(job.id):
-                    await note(ask, job.id, "retried it, with others of its error")
-    return RedirectResponse(ask.url("dead", said="redriven"), 303)
+    for job in [job for group in groups if group.id == form.get("group") for job in group.jobs]:
+        if await queue.redrive(job.id):
+            count += 1
+            await note(ask, job.id, "retried it, with others of its error")
+    return RedirectResponse(ask.url("dead", redriven=count), 303)
 
 
 async def pause(desk: Desk, ask: Ask, form: Form) -> Response:

@@ -41,6 +41,8 @@ async def show(desk: Desk, ask: Ask) -> Response:
     """The dead letters."""
     jobs = await ask.source.queue.jobs("dead", limit=MOST)
 
+    told = ask.query("redriven")[:9]
+
     def entry(job: JobRecord) -> tuple[str, bytes]:
         return entry_of(job, ask.source)
 
@@ -51,6 +53,7 @@ async def show(desk: Desk, ask: Ask) -> Response:
         entry_of=entry,
         most=MOST,
         number=len(jobs),
+        redriven=int(told) if told.isdecimal() else None,
     )
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from cnstra.dashboard.access import COOKIE, LASTS, Gate, Visit
+from cnstra.dashboard.access import LASTS, Gate, Visit, cookie_name
 from cnstra.dashboard.rendering import environment
 from cnstra.dashboard.sources import Source
 from cnstra.errors import BrokerUnavailable, CnstraError, StoreUnavailable
@@ -17,6 +17,8 @@ from cnstra.errors import BrokerUnavailable, CnstraError, StoreUnavailable
 logger = logging.getLogger("cnstra.dashboard")
 
 LARGEST_FORM = 4 * 1024 * 1024
+
+ONLY_SHOWS = "This page only shows. Start it with write=True."
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -75,7 +77,10 @@ class Desk:
         """An endpoint that shows something to those who may see it."""
 
         async def endpoint(request: Request) -> Response:
-            ask = await self._admit(request)
+            person = await self._admit(request)
+            if isinstance(person, Response):
+                return person
+            ask = self._about(request, person, request.query_params.get("q"))
             if isinstance(ask, Response):
                 return ask
             return self._keep_visit(ask, await self._answer(ask, view(self, ask)))
@@ -86,21 +91,25 @@ class Desk:
         """An endpoint that does something for those who may do it, and meant it."""
 
         async def endpoint(request: Request) -> Response:
+            person = await self._admit(request)
+            if isinstance(person, Response):
+                return person
             form = await form_of(request)
-            ask = await self._admit(request, form.get("q"))
+            ask = self._about(request, person, form.get("q"))
             if isinstance(ask, Response):
                 return ask
             if not self.write:
-                return self.refuse(request, 403, "This page only shows. Start it with write=True.")
-            visit = self.gate.visit(request.cookies)
+                return self.decline(ask, 403, ONLY_SHOWS)
+            visit = self.gate.visit(request)
             if not self.gate.is_from_here(request, visit, form):
                 reason = "That form is not from here, or too old: load the page anew."
-                return self.refuse(request, 403, reason)
+                return self.decline(ask, 403, reason)
             return await self._answer(ask, act(self, ask, form))
 
         return endpoint
 
-    async def _admit(self, request: Request, slug: str | None = None) -> Ask | Response:
+    async def _admit(self, request: Request) -> str | Response:
+        """Who asks, before anything that a stranger sent is read."""
         if not self.is_host_known(request):
             return self.refuse(request, 421, "The page is not served under this host name.")
         person = await self.gate.person(request)
@@ -108,11 +117,14 @@ class Desk:
             if self.gate.asks_for_token and request.method == "GET":
                 return RedirectResponse(f"{base_of(request)}/login", 303)
             return self.refuse(request, 403, "You may not see this page.")
-        name = slug or request.query_params.get("q") or next(iter(self.sources))
+        return person
+
+    def _about(self, request: Request, person: str, slug: str | None) -> Ask | Response:
+        name = slug or next(iter(self.sources))
         source = self.sources.get(name)
         if source is None:
             return self.refuse(request, 404, "There is no such queue here.")
-        visit = self.gate.visit(request.cookies) or self.gate.new_visit()
+        visit = self.gate.visit(request) or self.gate.new_visit()
         return Ask(request, source, person, visit)
 
     async def _answer(self, ask: Ask, answer: Awaitable[Response]) -> Response:
@@ -120,9 +132,9 @@ class Desk:
         try:
             return await answer
         except (BrokerUnavailable, StoreUnavailable) as error:
-            return self.refuse(ask.request, 503, str(error))
+            return self.decline(ask, 503, str(error))
         except CnstraError as error:
-            return self.refuse(ask.request, 409, str(error))
+            return self.decline(ask, 409, str(error))
 
     def is_host_known(self, request: Request) -> bool:
         """Whether the page is meant to be asked for under this name."""
@@ -147,6 +159,10 @@ class Desk:
         )
         return HTMLResponse(html, status, {"Cache-Control": "no-store"})
 
+    def decline(self, ask: Ask, status: int, reason: str) -> Response:
+        """A page in the place of one that cannot be shown, or of an act that was not done."""
+        return self.render(ask, "declined.html", status=status, reason=reason)
+
     def refuse(self, request: Request, status: int, reason: str) -> Response:
         """A page for those who get none."""
         html = self._templates.get_template("refusal.html").render(
@@ -166,13 +182,13 @@ class Desk:
         return answer
 
     def _keep_visit(self, ask: Ask, answer: Response) -> Response:
-        if self.gate.visit(ask.request.cookies) is None:
+        if self.gate.visit(ask.request) is None:
             self._set_cookie(ask.request, answer, ask.visit)
         return answer
 
     def _set_cookie(self, request: Request, answer: Response, visit: Visit) -> None:
         answer.set_cookie(
-            COOKIE,
+            cookie_name(request),
             self.gate.cookie(visit),
             max_age=LASTS,
             path=base_of(request) or "/",

@@ -11,11 +11,15 @@ from cnstra.engine.network import Network
 Kind = Literal["neuron", "entry", "exit", "bend"]
 
 NEURON_HEIGHT, END_HEIGHT = 54.0, 26.0
-CHARACTER, PADDING, NARROWEST, WIDEST = 7.6, 32.0, 108.0, 260.0
+CHARACTER, PADDING, NARROWEST, WIDEST = 8.2, 30.0, 108.0, 260.0
 NARROWEST_NEURON = 164.0
 LABEL_AT = 0.62
 """Where on its line the name of an edge stands, from 0 to 1: nearer to where lines part."""
 
+LONGEST_LABEL = 18
+"""How many characters of that name are drawn."""
+
+LABEL_CHARACTER = 6.8
 LAYER_GAP, NODE_GAP = 92.0, 22.0
 MARGIN = 24.0
 SWEEPS = 12
@@ -109,7 +113,7 @@ def draw(network: Network) -> Drawing:
     layers = _split_long_edges(nodes.values(), edges)
     neighbours = _neighbours(edges)
     _order(layers, neighbours)
-    _place(layers, neighbours)
+    _place(layers, neighbours, _gaps(layers, edges))
     placed = [one for layer in layers for one in layer]
     width = max((one.x + one.width / 2 for one in placed), default=0.0) + MARGIN
     height = max((one.y + one.height / 2 for one in placed), default=0.0) + MARGIN
@@ -239,19 +243,31 @@ def _order(layers: Sequence[list[Node]], neighbours: Mapping[int, list[Node]]) -
                 place[id(node)] = float(at)
 
 
-def _place(layers: Sequence[list[Node]], neighbours: Mapping[int, list[Node]]) -> None:
+def _gaps(layers: Sequence[list[Node]], edges: Sequence[Edge]) -> list[float]:
+    """How far each layer is from the next: so far that the names of the edges have room."""
+    gaps = [LAYER_GAP] * len(layers)
+    for edge in edges:
+        if edge.start.kind == edge.end.kind == "neuron" and not edge.goes_back:
+            label = LABEL_CHARACTER * min(LONGEST_LABEL, len(edge.collateral))
+            gaps[edge.start.layer] = max(gaps[edge.start.layer], label / (1 - LABEL_AT) / 2 + 16)
+    return gaps
+
+
+def _place(
+    layers: Sequence[list[Node]], neighbours: Mapping[int, list[Node]], gaps: Sequence[float]
+) -> None:
     """Give each node its place: layers side by side, each node as level with its neighbours as the
     others of its layer let it be.
     """
     left = MARGIN
-    for layer in layers:
+    for layer, gap in zip(layers, gaps, strict=True):
         widest = max((node.width for node in layer), default=0.0)
         y = MARGIN
         for node in layer:
             node.x = left + widest / 2
             node.y = y + node.height / 2
             y += node.height + NODE_GAP
-        left += widest + LAYER_GAP
+        left += widest + gap
     for sweep in range(SWEEPS):
         step = -1 if sweep % 2 == 0 else 1
         for number in range(len(layers))[::-step]:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from cnstra.clock import SYSTEM_CLOCK
-from cnstra.dashboard.access import COOKIE
+from cnstra.dashboard.access import cookie_name
 from cnstra.dashboard.desk import Desk, base_of, form_of
 
 PAUSE = 0.5
@@ -43,10 +43,10 @@ def leave(desk: Desk) -> Endpoint:
     """End the visit."""
 
     async def endpoint(request: Request) -> Response:
-        form, visit = await form_of(request), desk.gate.visit(request.cookies)
+        form, visit = await form_of(request), desk.gate.visit(request)
         answer = RedirectResponse(f"{base_of(request)}/login", 303)
         if desk.gate.is_from_here(request, visit, form):
-            answer.delete_cookie(COOKIE, path=base_of(request) or "/")
+            answer.delete_cookie(cookie_name(request), path=base_of(request) or "/")
         return answer
 
     return endpoint

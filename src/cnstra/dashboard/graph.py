@@ -5,7 +5,7 @@ from functools import lru_cache
 from starlette.responses import Response
 
 from cnstra.dashboard.desk import Ask, Desk
-from cnstra.dashboard.drawing import Drawing, draw
+from cnstra.dashboard.drawing import LONGEST_LABEL, Drawing, draw
 from cnstra.dashboard.overview import Figures, figures_of
 from cnstra.engine.network import Network
 
@@ -19,6 +19,7 @@ async def show(desk: Desk, ask: Ask) -> Response:
         ask,
         "graph.html",
         drawing=drawing,
+        longest_label=LONGEST_LABEL,
         figures=figures,
         nothing=Figures(),
         network=network,

@@ -8,7 +8,7 @@ from cnstra.dashboard.desk import Ask, Desk
 from cnstra.dashboard.lists import entry_of
 from cnstra.dashboard.rendering import errors_of
 from cnstra.dashboard.sources import Source
-from cnstra.dashboard.storytelling import tree, waterfalls
+from cnstra.dashboard.storytelling import MOST_SIGNALS, tree, waterfalls
 from cnstra.errors import StoreRequired
 from cnstra.history.records import Story
 from cnstra.jobs.explanation import Explanation, explain
@@ -22,9 +22,6 @@ SAID = {
     "not-cancelled": "Nothing was done: the job is over.",
     "edited": "The change is kept. It counts from the next retry on.",
     "left-out": "The job does not owe that branch any more: a retry runs the others.",
-    "redriven": "The dead letters of that group are back in the queue.",
-    "paused": "The queue is paused: no worker takes a job.",
-    "resumed": "The queue hands out jobs again.",
 }
 
 
@@ -42,7 +39,7 @@ async def show(desk: Desk, ask: Ask) -> Response:
     if found is not None and story is not None and found.job.run != story.run.run:
         found = None
     if found is None and story is None:
-        return desk.refuse(ask.request, 404, _absent(ask, job_id))
+        return desk.decline(ask, 404, _absent(ask, job_id))
     return desk.render(
         ask,
         "job.html",
@@ -52,6 +49,8 @@ async def show(desk: Desk, ask: Ask) -> Response:
         error=_error(found, story),
         falls=[] if story is None else waterfalls(story, queue.clock.time()),
         tree=[] if story is None else tree(story),
+        most=MOST_SIGNALS,
+        ran=set() if story is None else {one.neuron for one in story.tasks},
         said=SAID.get(ask.query("said"), ""),
         is_kept=history is not None,
     )

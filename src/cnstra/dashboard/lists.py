@@ -22,7 +22,7 @@ async def show_jobs(desk: Desk, ask: Ask) -> Response:
     state: JobState | None = next((one for one in lists if one == wanted), None)
     if state is None and len(lists) == 1:
         state = lists[0]
-    offset = int(after) if after.isdecimal() else 0
+    offset = int(after[:9]) if after.isdecimal() else 0
     found = list(await queue.jobs(state, limit=ROWS + 1, offset=offset))
     return desk.render(
         ask,

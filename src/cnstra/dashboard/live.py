@@ -8,12 +8,18 @@ from starlette.responses import Response, StreamingResponse
 from cnstra.dashboard.desk import Ask, Desk
 from cnstra.errors import CnstraError
 
-QUIET = 15.0
-"""Seconds after which a word is said all the same, so that nobody takes the line for dead."""
+QUIET = 5.0
+"""Seconds after which a word is said all the same: the broker answers, and the line is not dead."""
 
 PAUSE = 1.0
 """Seconds between two words at least. After the last change one more follows: the history is
 written a moment later."""
+
+AWAY = 2.0
+"""Seconds after which a broker that was away is asked again."""
+
+LASTS = 300.0
+"""Seconds after which a stream ends. The browser asks for another: who it is, is looked at anew."""
 
 
 async def show(desk: Desk, ask: Ask) -> Response:
@@ -25,24 +31,32 @@ async def show(desk: Desk, ask: Ask) -> Response:
 
 async def changes(ask: Ask) -> AsyncIterator[str]:
     """A word for each change, for as long as the browser listens; and one more once the counts
-    that are shown are those of after it.
+    that are shown are those of after it. `away` while the broker is, and `changed` after it.
     """
     queue, counts = ask.source.queue, ask.source.counts
-    mark, told, counted = await queue.watch(0), False, False
-    changed_at = queue.clock.monotonic()
+    mark: int | None = None
+    told, counted = False, False
+    began_at = changed_at = queue.clock.monotonic()
     yield "retry: 2000\n\n"
-    while True:
+    while queue.clock.monotonic() < began_at + LASTS:
         before, was_behind = mark, not counted
+        pause = PAUSE if told or was_behind else QUIET
         try:
-            mark = await queue.watch(PAUSE if told or was_behind else QUIET, before)
+            async with asyncio.timeout(pause + QUIET):
+                mark = await queue.watch(0 if before is None else pause, before)
+                await queue.paused()  # a broker that is away may let us watch in silence
             if mark != before:
                 changed_at = queue.clock.monotonic()
             counted = await counts.covers(changed_at)
-        except CnstraError:
-            await queue.clock.sleep(QUIET)
-        if mark != before or told or (was_behind and counted):
+        except (CnstraError, TimeoutError):
+            told = True
+            yield "event: away\ndata:\n\n"
+            await queue.clock.sleep(AWAY)
+            continue
+        has_changed = before is not None and mark != before
+        if has_changed or told or (was_behind and counted):
             yield "event: changed\ndata:\n\n"
         else:
             yield ": nothing new\n\n"
-        told = mark != before
+        told = has_changed
         await asyncio.sleep(PAUSE)

@@ -1,18 +1,24 @@
 """From figures to HTML. Nothing that came from outside reaches a page unescaped."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cnstra.engine.payloads import decode_json
 from cnstra.history.records import Payload
 
 LONGEST = 20_000
 """How many characters of one value a page shows."""
+
+TOKEN = re.compile(
+    r"""(?P<name>"(?:\\.|[^"\\])*"(?=:))|(?P<text>"(?:\\.|[^"\\])*")|(?P<figure>\b(?:[\d.eE+-]+|true|false|null)\b)"""
+)
+"""A word of JSON that was laid out."""
 
 
 def environment() -> Environment:
@@ -30,7 +36,7 @@ def environment() -> Environment:
         "number": number,
         "moment": moment,
         "iso": iso,
-        "json": pretty,
+        "json": coloured,
         "brief": brief,
     }
     return made
@@ -97,6 +103,17 @@ def pretty(value: Any) -> str:
         except ValueError:
             return value.decode(errors="replace") if isinstance(value, bytes) else value
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def coloured(value: Any) -> Markup:
+    """The same, each word in the colour of its kind."""
+    text = str(visible(pretty(value)))
+    parts, done = list[Markup](), 0
+    for token in TOKEN.finditer(text):
+        parts.append(escape(text[done : token.start()]))
+        parts.append(Markup('<span class="{}">{}</span>').format(token.lastgroup, token[0]))
+        done = token.end()
+    return Markup("").join([*parts, escape(text[done:])])
 
 
 def brief(value: Any, longest: int = 80) -> str:

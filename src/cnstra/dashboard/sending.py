@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import RedirectResponse, Response
 
 from cnstra.dashboard.acts import note
-from cnstra.dashboard.desk import Ask, Desk
+from cnstra.dashboard.desk import ONLY_SHOWS, Ask, Desk
 from cnstra.dashboard.forms import PREFIX, Field, NotFilledIn, fields_of, filled_with, payload_of
 from cnstra.dashboard.lists import entry_of
 from cnstra.engine.network import Network
@@ -24,7 +24,7 @@ async def show(desk: Desk, ask: Ask) -> Response:
     network = ask.source.network
     if not desk.write or network is None:
         reason = "Signals can be sent from a page that may write and knows the graph."
-        return desk.refuse(ask.request, 403, reason)
+        return desk.decline(ask, 403, reason)
     collateral, filled = ask.query("collateral"), dict[str, str]()
     if ask.query("from"):
         job = await ask.source.queue.record(ask.query("from"))
@@ -41,7 +41,7 @@ async def send(desk: Desk, ask: Ask, form: Mapping[str, str]) -> Response:
     """Check the payload, and enqueue it."""
     network, collateral = ask.source.network, form.get("collateral", "")
     if network is None or collateral not in network.collaterals:
-        return desk.refuse(ask.request, 409, "There is no such collateral here.")
+        return desk.decline(ask, 409, "There is no such collateral here.")
     try:
         payload = _checked(network, collateral, form)
         attempts = form.get("max_attempts", "1")
@@ -110,10 +110,10 @@ def _form(
 async def show_edit(desk: Desk, ask: Ask) -> Response:
     """The form for the input of a task that a dead job owes, or for a context value."""
     if not desk.write:
-        return desk.refuse(ask.request, 403, "This page only shows. Start it with write=True.")
+        return desk.decline(ask, 403, ONLY_SHOWS)
     subject, value = await _subject(ask, ask.request.query_params)
     if value is None:
-        return desk.refuse(ask.request, 404, "The job does not owe that any more.")
+        return desk.decline(ask, 404, "The job does not owe that any more.")
     return _edit_form(desk, ask, subject, filled_with(value)[PREFIX])
 
 
@@ -122,7 +122,7 @@ async def edit(desk: Desk, ask: Ask, form: Mapping[str, str]) -> Response:
     network, queue, value = ask.source.network, ask.source.queue, form.get("value", "")
     if network is None:
         reason = "What is edited is checked against the graph, and this page does not know it."
-        return desk.refuse(ask.request, 409, reason)
+        return desk.decline(ask, 409, reason)
     subject, _ = await _subject(ask, form)
     job_id = subject["id"]
     try:

@@ -40,10 +40,14 @@ function turn() {
   localStorage.setItem("cnstra-theme", theme);
 }
 
-// --- live: each change asks for the page again, and takes over the parts that differ
+// --- live: each change asks for the page again, and takes over what differs
+
+const PATIENCE = 15000;
+const RETRY = 3000;
 
 let asking = false;
 let again = false;
+let shownAt = new Date();
 
 async function refresh() {
   if (asking || document.hidden) {
@@ -53,70 +57,166 @@ async function refresh() {
   asking = true;
   again = false;
   try {
-    const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
-    if (answer.ok && !answer.redirected) {
-      takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
-    }
+    const signal = AbortSignal.timeout(PATIENCE);
+    await takeIn(await fetch(location.href, { signal }));
   } catch {
-    // The server is away: the stream tells, and comes back by itself.
+    sayStale("The server of this page does not answer; it is asked again by itself.");
   } finally {
     asking = false;
     if (again) refresh();
   }
 }
 
+async function takeIn(answer) {
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (answer.redirected) {
+    sayStale("Your visit is over.", { text: "Sign in", href: answer.url });
+  } else if (answer.ok && byId("declined")) {
+    location.reload();
+  } else if (answer.ok) {
+    takeOver(fresh);
+    sayFresh();
+  } else {
+    const trouble = fresh.querySelector(".trouble:not(#stale)");
+    sayStale(trouble?.textContent ?? `The server says ${answer.status}.`);
+  }
+}
+
 function takeOver(fresh) {
   for (const part of all("[data-live]")) {
     const other = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
-    if (!other || isInUse(part)) continue;
+    if (!other) continue;
     tellTimes(other);
-    keepOpen(part, other);
-    if (part.innerHTML !== other.innerHTML) part.replaceChildren(...other.childNodes);
+    morph(part, other);
   }
-  bindForms();
 }
 
-// A person who types, selects or walks through a part is not disturbed.
-function isInUse(part) {
-  const selection = getSelection();
-  const selects = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
-  const active = document.activeElement;
-  return selects || (active !== null && active !== part && part.contains(active));
+function sayFresh() {
+  shownAt = new Date();
+  byId("stale").hidden = true;
 }
 
-function keepOpen(part, other) {
-  const before = all("details", part);
-  all("details", other).forEach((details, place) => {
-    const known = details.id ? byId(details.id) : before[place];
-    if (known) details.open = known.open;
-  });
+function sayStale(reason, link) {
+  const told = byId("stale");
+  const text = `${reason} What is shown is from ${shownAt.toLocaleTimeString()}. `;
+  if (!told.hidden && told.firstChild?.data === text) return;
+  told.replaceChildren(text);
+  if (link) {
+    const anchor = document.createElement("a");
+    anchor.textContent = link.text;
+    anchor.href = link.href;
+    told.append(anchor);
+  }
+  told.hidden = false;
 }
+
+// What stays the same stays the same node, with its focus, selection, scroll and open details.
+// Nodes that a person may act on have a key: none becomes another one's under their hands.
+const keyOf = (node) => node.id || node.dataset?.key;
+
+function morph(part, other) {
+  const wanted = new Set([...other.children].map(keyOf));
+  const known = new Map();
+  for (const child of [...part.children]) {
+    const key = keyOf(child);
+    if (key && !wanted.has(key)) child.remove();
+    else if (key) known.set(key, child);
+  }
+  let at = part.firstChild;
+  for (const next of [...other.childNodes]) {
+    const key = keyOf(next);
+    const same = key ? known.get(key) : isAlike(at, next) && at;
+    if (!same) {
+      part.insertBefore(next, at);
+      continue;
+    }
+    known.delete(key);
+    if (same === at) at = at.nextSibling;
+    else part.insertBefore(same, at);
+    update(same, next);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}
+
+const isAlike = (one, other) => one && !keyOf(one) && one.nodeName === other.nodeName;
+
+function update(node, next) {
+  if (node.nodeType !== Node.ELEMENT_NODE) {
+    if (node.data !== next.data) node.data = next.data;
+    return;
+  }
+  for (const { name } of [...node.attributes]) {
+    if (name !== "open" && !next.hasAttribute(name)) node.removeAttribute(name);
+  }
+  for (const { name, value } of next.attributes) {
+    if (name !== "open" && node.getAttribute(name) !== value) node.setAttribute(name, value);
+  }
+  morph(node, next);
+}
+
+// A browser opens six connections to a server at most: pages that nobody looks at leave theirs.
+let stream = null;
+let missed = false;
+let retrying = 0;
 
 function listen() {
-  const pulse = byId("pulse");
-  const stream = new EventSource(body.dataset.liveFrom);
-  stream.onopen = () => pulse.classList.add("on");
-  stream.onerror = () => pulse.classList.remove("on");
-  stream.addEventListener("changed", refresh);
-  addEventListener("pagehide", () => stream.close());
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && again) refresh();
+  clearTimeout(retrying);
+  stream?.close();
+  stream = null;
+  showPulse(false);
+  if (document.hidden || !body.dataset.liveFrom) return;
+  stream = new EventSource(body.dataset.liveFrom);
+  stream.onopen = () => {
+    showPulse(true);
+    if (missed) refresh();
+    missed = false;
+  };
+  stream.onerror = () => {
+    showPulse(false);
+    missed = true;
+    refresh();
+    if (stream.readyState === EventSource.CLOSED) retrying = setTimeout(listen, RETRY);
+  };
+  stream.addEventListener("away", refresh);
+  stream.addEventListener("changed", () => {
+    if (document.querySelector("[data-live], #declined, #stale:not([hidden])")) refresh();
   });
 }
 
-// --- forms: those that cannot be taken back ask first
+function showPulse(isOn) {
+  const pulse = byId("pulse");
+  pulse.classList.toggle("on", isOn);
+  pulse.title = isOn ? "Live" : "Not live";
+  pulse.setAttribute("aria-label", pulse.title);
+}
 
-function bindForms() {
-  for (const form of all("form[data-confirm]:not([data-bound])")) {
-    form.dataset.bound = "yes";
-    form.addEventListener("submit", (event) => {
-      if (form.dataset.sure) return;
-      event.preventDefault();
-      ask(form.dataset.confirm, () => {
-        form.dataset.sure = "yes";
-        form.requestSubmit();
-      });
+function onVisibility() {
+  missed = true;
+  listen();
+}
+
+// --- forms: sent once, and those that cannot be taken back ask first
+
+const sure = new WeakSet();
+const sent = new WeakSet();
+
+function onSubmit(event) {
+  const form = event.target;
+  if (sent.has(form)) {
+    event.preventDefault();
+  } else if (form.dataset.confirm && !sure.has(form)) {
+    event.preventDefault();
+    ask(form.dataset.confirm, () => {
+      sure.add(form);
+      form.requestSubmit();
     });
+  } else if (form.method === "post") {
+    sent.add(form);
+    form.querySelector("[type=submit]")?.setAttribute("aria-busy", "true");
   }
 }
 
@@ -141,9 +241,8 @@ let row = -1;
 function walk(step) {
   const rows = all("[data-row]");
   if (!rows.length) return;
-  rows[row]?.classList.remove("here");
-  row = Math.min(rows.length - 1, Math.max(0, row + step));
-  rows[row].classList.add("here");
+  const here = rows.indexOf(document.activeElement.closest("[data-row]"));
+  row = Math.min(rows.length - 1, Math.max(0, (here < 0 ? row : here) + step));
   rows[row].scrollIntoView({ block: "nearest" });
   rows[row].querySelector("a")?.focus({ preventScroll: true });
 }
@@ -176,14 +275,27 @@ function onKey(event) {
 
 // --- the graph: wheel, fingers, keys and buttons move it
 
-const LEGIBLE = 0.9;
+const LEGIBLE = 0.8;
 
 function bindGraph(svg) {
   const frame = svg.parentElement;
   const whole = svg.getAttribute("viewBox").split(" ").map(Number);
   let [x, y, width, height] = whole;
 
-  const show = () => svg.setAttribute("viewBox", [x, y, width, height].join(" "));
+  function show() {
+    svg.setAttribute("viewBox", [x, y, width, height].join(" "));
+    frame.classList.toggle("goes-on", x + width < whole[2]);
+  }
+
+  // Where the whole would be too small to read, it begins at the left and can be read.
+  const scale = Math.min(1, svg.getBoundingClientRect().width / whole[2]);
+  svg.style.height = `${whole[3] * Math.max(scale, LEGIBLE)}px`;
+  if (scale < LEGIBLE) {
+    const box = svg.getBoundingClientRect();
+    [width, height] = [box.width / LEGIBLE, box.height / LEGIBLE];
+    y = (whole[3] - height) / 2;
+    show();
+  }
 
   function zoom(factor, atX = 0.5, atY = 0.5) {
     const to = Math.min(whole[2] * 3, Math.max(whole[2] / 20, width * factor));
@@ -206,10 +318,6 @@ function bindGraph(svg) {
     show();
   }
 
-  // Where the whole would be too small to read, it begins at the left and can be read.
-  const scale = svg.getBoundingClientRect().width / whole[2];
-  if (scale < LEGIBLE) zoom(scale / LEGIBLE, 0);
-
   const place = (event) => {
     const box = svg.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
@@ -220,6 +328,16 @@ function bindGraph(svg) {
     event.preventDefault();
     zoom(event.deltaY > 0 ? 1.15 : 1 / 1.15, ...place(event));
   }, { passive: false });
+
+  frame.addEventListener("focusin", (event) => {
+    const box = event.target.closest(".node")?.querySelector("rect");
+    if (!box) return;
+    const sides = ["x", "y", "width", "height"];
+    const [left, top, wide, high] = sides.map((side) => box[side].baseVal.value);
+    if (left < x || left + wide > x + width) x = left + (wide - width) / 2;
+    if (top < y || top + high > y + height) y = top + (high - height) / 2;
+    show();
+  });
 
   const fingers = new Map();
   let dragged = false;
@@ -272,10 +390,14 @@ function bindGraph(svg) {
 
 tellTimes();
 setInterval(tellTimes, 5000);
-bindForms();
 listen();
+addEventListener("pagehide", () => stream?.close());
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+document.addEventListener("visibilitychange", onVisibility);
+document.addEventListener("submit", onSubmit);
 addEventListener("keydown", onKey);
 byId("theme").addEventListener("click", turn);
+byId("help").addEventListener("click", () => byId("keys").showModal());
 byId("keys").querySelector("button").addEventListener("click", () => byId("keys").close());
 for (const form of all("form[data-auto]")) {
   for (const select of all("select", form)) select.addEventListener("change", () => form.submit());
