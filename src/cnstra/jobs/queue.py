@@ -36,7 +36,7 @@ from cnstra.jobs.envelope import job_data
 from cnstra.jobs.incumbents import Incumbents
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
-from cnstra.jobs.tracing import Tracing
+from cnstra.jobs.tracing import Tracing, trace_in
 
 T = TypeVar("T")
 
@@ -229,14 +229,20 @@ class Queue:
         answer that was lost, it is the same job of the same run.
         """
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
-        with self._sending(1) as trace:
+        tracing = self.tracing
+        with nullcontext() if tracing is None else tracing.creating(self.name, self.url) as trace:
             job = self._new_job(signal, job_id, options, trace)
         self._require_room([job])
         return job
 
     async def add(self, jobs: Sequence[NewJob]) -> list[Job]:
         """Add prepared jobs, all or none."""
-        return await self._add(jobs, None)
+        tracing = self.tracing
+        if tracing is None:
+            return await self._add(jobs, None)
+        traces = [trace_in(job.data) for job in jobs]
+        with tracing.sending_on(self.name, self.url, traces):
+            return await self._add(jobs, None)
 
     async def _add(self, jobs: Sequence[NewJob], connection: Any) -> list[Job]:
         added: Sequence[bool] = ()
