@@ -30,13 +30,14 @@ def state(shell: Shell, job_id: str) -> str:
 @pytest.mark.parametrize(
     "command",
     ["jobs list", "jobs show x", "jobs follow", "jobs cancel x", "jobs remove x", "dead list",
-     "dead show x", "dead redrive --all"],
+     "jobs watch", "jobs retry x", "jobs clone x", "dead show x", "dead redrive --all", "explain x",
+     "check app:cns", "doctor", "pause", "resume"],
 )  # fmt: skip
 def test_a_file_that_is_not_there_is_told_and_not_made(shell: Shell, command: str) -> None:
-    group, verb, *rest = command.split()
+    words = command.split()
     where = ("--url", "sqlite:///mistyped.db", "--queue", "q")
 
-    complaint = shell.complaint(group, verb, *where, *rest)
+    complaint = shell.complaint(*words, *where)
 
     assert f"There is no file {shell.folder / 'mistyped.db'}" in complaint
     assert not (shell.folder / "mistyped.db").exists()
@@ -52,6 +53,23 @@ def test_jobs_are_listed_newest_first(shell: Shell) -> None:
     assert ids == ["three", "two", "one"]
     assert [line.split()[0] for line in table.stdout.splitlines()] == ["JOB", *ids]
     assert "1 waiting, 0 delayed, 0 active, 0 completed, 2 dead" in table.stderr
+
+
+def test_what_the_workers_history_redacts_is_struck_out(shell: Shell) -> None:
+    (shell.folder / "discreet.py").write_text(
+        "from app import *\nfrom cnstra import History\n"
+        "worker = Worker(queue, cns, history=History('sqlite:///history.db', redact=['id', 'seen']))\n"
+    )
+    shell("enqueue", "app:queue", "request", '{"id": 4111, "fail": "boom"}', "--job-id", "one")
+    shell("worker", "discreet:worker", "--until-idle", "--log-level", "error")
+
+    shown = [
+        shell(*command.split(), "discreet:queue", *job).stdout
+        for command, *job in (["jobs list"], ["jobs show", "one"], ["explain", "one", "--json"])
+    ]
+
+    assert [("4111" in one, "boom" in one) for one in shown] == [(False, True)] * 3
+    assert "4111" in shell("jobs", "show", "app:queue", "one").stdout
 
 
 def test_a_list_can_be_narrowed(shell: Shell) -> None:

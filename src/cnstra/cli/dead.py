@@ -25,11 +25,12 @@ def list_dead(
     as_json: AsJson = False,
 ) -> None:
     """List dead jobs, newest first."""
+    address = Address.of(words, url, name)
 
     async def look(queue: Queue) -> None:
-        show_list(await queue.jobs("dead", limit=limit), as_json)
+        show_list(await queue.jobs("dead", limit=limit), address.redaction, as_json)
 
-    Address.of(words, url, name).look(look)
+    address.ask(look)
 
 
 @app.command()
@@ -41,9 +42,9 @@ def show(
 
     async def look(queue: Queue) -> None:
         await _require_dead(queue, address.rest[0], "shown here")
-        await show_one(queue, address.rest[0], as_json)
+        await show_one(queue, address, as_json)
 
-    address.look(look)
+    address.ask(look)
 
 
 @app.command()
@@ -60,7 +61,7 @@ def redrive(
     address = Address.of(words, url, name, f"{JOB}, or --all", range(2))
     if len(address.rest) + everything != 1:
         raise OneOrAll
-    redriven = address.look(
+    redriven = address.ask(
         _redrive_all if everything else lambda queue: _redrive_one(queue, address.rest[0])
     )
     if as_json:

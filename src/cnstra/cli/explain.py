@@ -32,6 +32,7 @@ def explain(
         found = await explained(queue, address.rest[0], None if graph is None else graph.network)
         if found is None:
             raise NoSuchJob(queue=queue.name, url=queue.url, job_id=address.rest[0])
+        found = address.redaction.explanation(found)
         results = where_results_are(found, queue)
         if as_json:
             write_json({**explanation_as_json(found), "resultsAre": results})

@@ -39,15 +39,16 @@ def list_jobs(
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first, and how many are in each state."""
+    address = Address.of(words, url, name)
 
     async def look(queue: Queue) -> None:
-        show_list(await queue.jobs(state, limit=limit), as_json)
+        show_list(await queue.jobs(state, limit=limit), address.redaction, as_json)
         if not as_json:
             counts = (f"{count} {known}" for known, count in (await queue.counts()).items())
             paused = ", and the queue is paused" if await queue.paused() else ""
             console(stderr=True).print(", ".join(counts) + paused)
 
-    Address.of(words, url, name).look(look)
+    address.ask(look)
 
 
 @app.command()
@@ -56,7 +57,7 @@ def show(
 ) -> None:
     """Show a job, and what it owes, its context values and its results so far."""
     address = Address.of(words, url, name, JOB, ONE)
-    address.look(lambda queue: show_one(queue, address.rest[0], as_json))
+    address.ask(lambda queue: show_one(queue, address, as_json))
 
 
 @app.command()
@@ -70,7 +71,8 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Show the queue and its newest jobs, live, until Ctrl-C; a line for each change in a pipe."""
-    Address.of(words, url, name).ask(lambda queue: Watch(queue, every, as_json=as_json).run())
+    address = Address.of(words, url, name)
+    address.ask(lambda queue: Watch(queue, address.redaction, every, as_json=as_json).run())
 
 
 @app.command()
@@ -83,7 +85,7 @@ def follow(
         async for event in queue.events():
             _print_event(event, as_json)
 
-    Address.of(words, url, name).look(watch)
+    Address.of(words, url, name).ask(watch)
 
 
 @app.command()
@@ -101,7 +103,7 @@ def cancel(words: WordsAndId = None, url: Url = None, name: Name = None) -> None
                 done="cancelled",
             )
 
-    address.look(end)
+    address.ask(end)
 
 
 @app.command()
@@ -159,7 +161,7 @@ def remove(words: WordsAndId = None, url: Url = None, name: Name = None) -> None
                 done="removed: cancel it first",
             )
 
-    address.look(drop)
+    address.ask(drop)
 
 
 async def found(queue: Queue, job_id: str) -> JobRecord:
@@ -170,10 +172,10 @@ async def found(queue: Queue, job_id: str) -> JobRecord:
     return record
 
 
-async def show_one(queue: Queue, job_id: str, as_json: bool) -> None:
+async def show_one(queue: Queue, address: Address, as_json: bool) -> None:
     """Print all that is known of a job. Raises `NoSuchJob`."""
-    record = await found(queue, job_id)
-    show_job(record, await queue.progress(job_id), as_json)
+    record = await found(queue, address.rest[0])
+    show_job(record, await queue.progress(record.id), address.redaction, as_json)
 
 
 def _print_event(event: Event, as_json: bool) -> None:

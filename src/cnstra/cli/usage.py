@@ -84,6 +84,11 @@ class BadLine(CnstraError):
     the lines before that are enqueued, none from there on."""
 
 
+class SystemRefused(CnstraError):
+    """The system refuses: {reason}. Put that right and try again; `cnstra --debug ...` shows where
+    it happened."""
+
+
 class NoSuchJob(CnstraError):
     """Queue {queue!r} at {url} has no job {job_id!r}: `cnstra jobs list` shows those it has."""
 
