@@ -1,6 +1,7 @@
 """`cnstra jobs`, `dead`, `pause` and `resume`, as whoever is on call uses them."""
 
 import json
+import re
 import signal
 import threading
 from pathlib import Path
@@ -58,7 +59,8 @@ def test_jobs_are_listed_newest_first(shell: Shell) -> None:
 def test_what_the_workers_history_redacts_is_struck_out(shell: Shell) -> None:
     (shell.folder / "discreet.py").write_text(
         "from app import *\nfrom cnstra import History\n"
-        "worker = Worker(queue, cns, history=History('sqlite:///history.db', redact=['id', 'seen']))\n"
+        "history = History('sqlite:///history.db', redact=['id', 'seen'])\n"
+        "worker = Worker(queue, cns, history=history)\n"
     )
     shell("enqueue", "app:queue", "request", '{"id": 4111, "fail": "boom"}', "--job-id", "one")
     shell("worker", "discreet:worker", "--until-idle", "--log-level", "error")
@@ -123,6 +125,16 @@ def test_foreign_text_cannot_steer_the_terminal(shell: Shell) -> None:
         shown = shell(*words, "app:queue", *(["one"] if words[1] == "show" else [])).stdout
         assert "\x1b" not in shown
         assert "\\x1b[2Jgone" in shown
+
+
+def test_on_a_narrow_terminal_each_job_has_one_line_and_shows_when_it_came(shell: Shell) -> None:
+    bury(shell, "one", "two", message="no " * 30)
+    shell.columns = 60
+
+    lines = shell.on_a_terminal("jobs", "list", "app:queue").splitlines()
+
+    assert [line.split()[0] for line in lines[1:3]] == ["two", "one"]
+    assert all(re.search(r"1/1 +\d\d:\d\d:\d\d .*…", line) for line in lines[1:3])
 
 
 def test_colours_show_on_a_terminal_only(shell: Shell) -> None:

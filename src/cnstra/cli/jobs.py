@@ -18,9 +18,14 @@ from cnstra.jobs.retry import backoff_from_wire
 
 app = typer.Typer(help="Look at jobs, and steer them.", rich_markup_mode=None)
 
-Words = Annotated[list[str] | None, typer.Argument(metavar=QUEUE_ONLY, show_default=False)]
+IN_CODE = "Where the queue stands in code; else --url and --queue."
+
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar=QUEUE_ONLY, help=IN_CODE, show_default=False)
+]
 WordsAndId = Annotated[
-    list[str] | None, typer.Argument(metavar="[APP:QUEUE] JOB", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="[APP:QUEUE] JOB", help=f"{IN_CODE} Then the id.", show_default=False),
 ]
 State = Annotated[JobState | None, typer.Option(help="Only those in this state.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many, newest first.")]
@@ -55,7 +60,7 @@ def list_jobs(
 def show(
     words: WordsAndId = None, url: Url = None, name: Name = None, as_json: AsJson = False
 ) -> None:
-    """Show a job, and what it owes, its context values and its results so far."""
+    """Show a job. And what it owes, its context values and its results so far."""
     address = Address.of(words, url, name, JOB, ONE)
     address.ask(lambda queue: show_one(queue, address, as_json))
 
@@ -70,7 +75,10 @@ def watch(
     ] = 0.5,
     as_json: AsJson = False,
 ) -> None:
-    """Show the queue and its newest jobs, live, until Ctrl-C; a line for each change in a pipe."""
+    """Show the queue and its newest jobs, live, until Ctrl-C.
+
+    In a pipe: a line for each change.
+    """
     address = Address.of(words, url, name)
     address.ask(lambda queue: Watch(queue, address.redaction, every, as_json=as_json).run())
 
@@ -79,7 +87,7 @@ def watch(
 def follow(
     words: Words = None, url: Url = None, name: Name = None, as_json: AsJson = False
 ) -> None:
-    """Print what happens in the queue, on all its workers, as it happens, until Ctrl-C."""
+    """Print what happens in the queue as it happens. On all its workers, until Ctrl-C."""
 
     async def watch(queue: Queue) -> None:
         async for event in queue.events():
@@ -90,7 +98,7 @@ def follow(
 
 @app.command()
 def cancel(words: WordsAndId = None, url: Url = None, name: Name = None) -> None:
-    """End a job: it goes to the dead letters, at once or when its worker hears of it."""
+    """End a job. It goes to the dead letters, at once or when its worker hears of it."""
     address = Address.of(words, url, name, JOB, ONE)
 
     async def end(queue: Queue) -> None:
@@ -108,7 +116,7 @@ def cancel(words: WordsAndId = None, url: Url = None, name: Name = None) -> None
 
 @app.command()
 def retry(words: WordsAndId = None, url: Url = None, name: Name = None) -> None:
-    """Put a dead job back, with all its attempts: it goes on where it stands."""
+    """Put a dead job back. It has all its attempts again, and goes on where it stands."""
     address = Address.of(words, url, name, JOB, ONE)
 
     async def put_back(queue: Queue) -> None:
@@ -129,7 +137,7 @@ def clone(
     job_id: Annotated[str | None, typer.Option(help="The id of the new job.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a job with the signal and options of another: it runs from the entry. Prints its id."""
+    """Add a job like another, that runs from the entry. Prints its id."""
     address = Address.of(words, url, name, JOB, ONE)
 
     async def again(queue: Queue) -> Job:

@@ -42,7 +42,7 @@ class QueueInMemory(UsageError):
 
 
 class ArgumentsWanted(UsageError):
-    """After the queue come {wanted}, not {found}."""
+    """Wanted after the queue: {wanted}. Found: {found}."""
 
 
 class InvalidBackoff(UsageError):

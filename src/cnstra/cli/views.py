@@ -13,6 +13,8 @@ from cnstra.cli.output import (
     brief,
     console,
     cut,
+    moment,
+    on_one_line,
     one_line,
     plain,
     table,
@@ -92,7 +94,7 @@ def show_list(records: Sequence[JobRecord], redaction: Redaction, as_json: bool)
 def list_of(records: Sequence[JobRecord], redaction: Redaction) -> Table:
     """Several jobs as a table."""
     columns = ["JOB", "STATE", "ATTEMPTS", "CREATED", "SIGNAL", "ERROR"]
-    return table(columns, (_row(redaction.record(record)) for record in records))
+    return table(columns, (_row(redaction.record(record)) for record in records), firm=4)
 
 
 def show_job(
@@ -160,9 +162,9 @@ def _row(record: JobRecord) -> list[Any]:
         record.id,
         plain(record.state, STATE_STYLES.get(record.state, "")),
         f"{record.attempts_made}/{record.max_attempts}",
-        when(record.created_at),
-        _brief_signal(signal) if signal else "(not a signal)",
-        cut(_error(record.error), LONGEST_ERROR_IN_A_TABLE) if record.error else "",
+        moment(record.created_at),
+        on_one_line(_brief_signal(signal) if signal else "(not a signal)"),
+        on_one_line(cut(_error(record.error), LONGEST_ERROR_IN_A_TABLE) if record.error else ""),
     ]
 
 

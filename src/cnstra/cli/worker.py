@@ -45,7 +45,7 @@ def worker(
     ] = None,
     supervised: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run jobs until SIGTERM or SIGINT, then finish or give back what is running."""
+    """Run jobs until SIGTERM or SIGINT. What runs then is finished, or given back."""
     if processes > 1:
         if metrics is not None:
             raise OnePortForMany
