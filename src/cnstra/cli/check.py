@@ -113,5 +113,5 @@ def _verdict(found: Sequence[dict[str, Any]], looked: int) -> str:
         return "there was no job to look at: is the name of the queue right?"
     stuck = len({(one["queue"], one["job"]) for one in found})
     if stuck:
-        return f"{stuck} of {looked} jobs cannot go on with this code"
-    return f"this code can go on with all of {looked} jobs"
+        return f"{stuck} of {looked} {'job' if looked == 1 else 'jobs'} cannot go on with this code"
+    return f"this code can go on with {'the only job' if looked == 1 else f'all of {looked} jobs'}"

@@ -33,7 +33,7 @@ def explain(
     async def look(queue: Queue) -> None:
         found = await explained(queue, address.rest[0], None if graph is None else graph.network)
         if found is None:
-            raise NoSuchJob(queue=queue.name, url=queue.url, job_id=address.rest[0])
+            raise NoSuchJob(queue=queue.name, url=queue.place, job_id=address.rest[0])
         found = address.redaction.explanation(found)
         results = where_results_are(found, queue)
         if as_json:

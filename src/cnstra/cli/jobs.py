@@ -176,7 +176,7 @@ async def found(queue: Queue, job_id: str) -> JobRecord:
     """The job. Raises `NoSuchJob`."""
     record = await queue.record(job_id)
     if record is None:
-        raise NoSuchJob(queue=queue.name, url=queue.url, job_id=job_id)
+        raise NoSuchJob(queue=queue.name, url=queue.place, job_id=job_id)
     return record
 
 

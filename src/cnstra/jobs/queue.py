@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
-from cnstra.durable.adapters import adapter_for
+from cnstra.durable.adapters import adapter_for, shown
 from cnstra.durable.io_thread import IOThread
 from cnstra.durable.progress import Progress, from_wire
 from cnstra.durable.store import ProgressStore
@@ -96,6 +96,11 @@ class Queue:
     def store(self) -> ProgressStore | None:
         """Where the queue's runs keep their progress."""
         return self._own_store or self.broker.store
+
+    @property
+    def place(self) -> str:
+        """Where its broker is, for people and logs: the URL without passwords and options."""
+        return shown(self.url)
 
     # --- opening and closing
 
@@ -430,7 +435,7 @@ class Queue:
         return self.store
 
     def __repr__(self) -> str:
-        return f"<Queue {self.name!r} at {self.url}>"
+        return f"<Queue {self.name!r} at {self.place}>"
 
 
 def _chosen(store: str | ProgressStore | None, clock: Clock) -> ProgressStore | None:
