@@ -36,8 +36,9 @@ KIND = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(slots=True)
 class Tally:
-    """What was seen of one queue."""
+    """What was seen of queues of one name, by where they are: a name is told of once only."""
 
+    queues: dict[str, Queue] = field(default_factory=dict[str, Queue])
     active: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter[Outcome])
     seconds: float = 0.0
@@ -59,7 +60,7 @@ class Metrics(Onlooker):
             remedy = "give HOST:PORT, or :PORT, as in :9464"
             raise InvalidOption(option="metrics", value=address, remedy=remedy)
         self._host, self._port = host.strip("[]") or None, int(port)
-        self._tallies: dict[Queue, Tally] = {}
+        self._tallies: dict[str, Tally] = {}
         self.port: int | None = None
         """Where it listens, while it does."""
 
@@ -68,7 +69,7 @@ class Metrics(Onlooker):
 
     @asynccontextmanager
     async def _served(self, queue: Queue) -> AsyncGenerator[None, None]:
-        self._tallies.setdefault(queue, Tally())
+        self._tally(queue)
         if self.port is not None:  # of another worker of this process
             yield
             return
@@ -81,7 +82,7 @@ class Metrics(Onlooker):
 
     async def attempt(self, queue: Queue, delivery: Delivery, work: Work) -> Settled:
         del delivery
-        tally, started = self._tallies.setdefault(queue, Tally()), SYSTEM_CLOCK.monotonic()
+        tally, started = self._tally(queue), SYSTEM_CLOCK.monotonic()
         tally.active += 1
         try:
             settled = await work()
@@ -92,6 +93,11 @@ class Metrics(Onlooker):
         tally.seconds += took
         tally.buckets[bisect_left(BUCKETS, took)] += 1
         return settled
+
+    def _tally(self, queue: Queue) -> Tally:
+        tally = self._tallies.setdefault(queue.name, Tally())
+        tally.queues[queue.url] = queue
+        return tally
 
     # --- on the I/O thread
 
@@ -125,7 +131,8 @@ class Metrics(Onlooker):
         for name, kind, help_text in FAMILIES:
             lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
             for queue, tally in self._tallies.items():
-                lines += _lines(name, queue, tally, await _depths(name, queue))
+                depths = await _depths(tally) if name == "cnstra_queue_jobs" else {}
+                lines += _lines(name, queue, tally, depths)
         return "\n".join(lines) + "\n"
 
 
@@ -137,17 +144,17 @@ FAMILIES = (
 )
 
 
-async def _depths(name: str, queue: Queue) -> Mapping[str, int]:
-    """How many jobs are in each state; nothing while the broker is away."""
-    if name != "cnstra_queue_jobs":
-        return {}
-    with suppress(CnstraError):
-        return {str(state): count for state, count in (await queue.counts()).items()}
-    return {}
+async def _depths(tally: Tally) -> Mapping[str, int]:
+    """How many jobs are in each state, without those of a broker that is away."""
+    depths: Counter[str] = Counter()
+    for queue in tally.queues.values():
+        with suppress(CnstraError):
+            depths.update(await queue.counts())
+    return depths
 
 
-def _lines(name: str, queue: Queue, tally: Tally, depths: Mapping[str, int]) -> Iterator[str]:
-    label = f'queue="{_escaped(queue.name)}"'
+def _lines(name: str, queue: str, tally: Tally, depths: Mapping[str, int]) -> Iterator[str]:
+    label = f'queue="{_escaped(queue)}"'
     match name:
         case "cnstra_jobs_active":
             yield f"{name}{{{label}}} {tally.active}"
