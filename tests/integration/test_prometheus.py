@@ -1,9 +1,12 @@
 """The page for Prometheus, read as Prometheus reads it."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cnstra import CNS, Queue
@@ -60,10 +63,25 @@ async def test_each_series_is_what_its_type_says() -> None:
 
 async def test_queues_of_one_name_are_told_of_together() -> None:
     metrics = Metrics("127.0.0.1:0")
-    for _ in range(2):
-        page = await work(metrics, "orders", f"memory://{uuid4().hex}")
+    await work(metrics, "orders", f"memory://{uuid4().hex}")
 
-    _, series = read(page)
+    _, series = read(await work(metrics, "orders", f"memory://{uuid4().hex}"))
 
     queue = labels(queue="orders")
     assert series["cnstra_attempts_total", queue | labels(outcome="completed")] == 4
+
+
+async def test_a_request_without_end_is_hung_up_on(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics("127.0.0.1:0")
+    async with Queue("orders", f"memory://{uuid4().hex}") as queue, metrics.at_work(queue):
+        answers: list[bytes] = []
+        for asked in (b"GET /" + b"x" * 200_000, b"GET /metrics HTTP/1.1\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", metrics.port)
+            writer.write(asked)
+            with suppress(ConnectionError):
+                answers.append(await reader.read())
+            writer.close()
+
+    assert answers[-1].startswith(b"HTTP/1.1 200 OK")
+    assert answers[:-1] in ([], [b""])
+    assert not caplog.records

@@ -40,15 +40,6 @@ MUTATIONS = [
     ),
     Mutation(
         "SHELL",
-        "looking makes no file",
-        "cli/addresses.py",
-        "        self._require_something()\n        return self.ask_or_make(work)",
-        "        return self.ask_or_make(work)",
-        "acceptance/test_cli_jobs.py::"
-        "test_a_file_that_is_not_there_is_told_and_not_made[check app:cns]",
-    ),
-    Mutation(
-        "SHELL",
         "an attempt links to the span that its worker runs in",
         "telemetry/otel.py",
         "            links=_around(),\n",

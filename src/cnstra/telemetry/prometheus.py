@@ -31,6 +31,7 @@ PATIENCE = 5.0
 """Seconds that a client has to ask."""
 
 LONGEST_REQUEST = 8192
+NONE: Mapping[str, int] = {}
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -103,7 +104,9 @@ class Metrics(Onlooker):
 
     async def _listen(self) -> asyncio.Server:
         try:
-            server = await asyncio.start_server(self._answer, self._host, self._port)
+            server = await asyncio.start_server(
+                self._answer, self._host, self._port, limit=LONGEST_REQUEST
+            )
         except OSError as error:
             remedy = f"{error.strerror or error}: give another port"
             address = f"{self._host or ''}:{self._port}"
@@ -113,7 +116,7 @@ class Metrics(Onlooker):
         return server
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+        with suppress(OSError, TimeoutError, EOFError, asyncio.LimitOverrunError):
             async with asyncio.timeout(PATIENCE):
                 asked = await reader.readuntil(b"\r\n\r\n")
             method, path = [*asked.split(b" ", 2), b"", b""][:2]
@@ -130,8 +133,8 @@ class Metrics(Onlooker):
         lines: list[str] = []
         for name, kind, help_text in FAMILIES:
             lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
-            for queue, tally in self._tallies.items():
-                depths = await _depths(tally) if name == "cnstra_queue_jobs" else {}
+            for queue, tally in list(self._tallies.items()):
+                depths = await _depths(tally) if name == "cnstra_queue_jobs" else NONE
                 lines += _lines(name, queue, tally, depths)
         return "\n".join(lines) + "\n"
 
@@ -147,7 +150,7 @@ FAMILIES = (
 async def _depths(tally: Tally) -> Mapping[str, int]:
     """How many jobs are in each state, without those of a broker that is away."""
     depths: Counter[str] = Counter()
-    for queue in tally.queues.values():
+    for queue in list(tally.queues.values()):
         with suppress(CnstraError):
             depths.update(await queue.counts())
     return depths
