@@ -83,6 +83,8 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.columns = 120
+        """The width of a terminal."""
         (folder / "app.py").write_text(APP, encoding="utf-8")
         self.environment = {
             name: value
@@ -132,7 +134,7 @@ class Shell:
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", "cnstra", *words],
-            cwd=self.folder, env={**self.environment, "TERM": "xterm", "COLUMNS": "120"},
+            cwd=self.folder, env={**self.environment, **self._terminal},
             stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
         )  # fmt: skip
         os.close(theirs)
@@ -149,12 +151,12 @@ class Shell:
         return shown.decode()
 
     def on_a_terminal(self, *words: str, stdin: Path | None = None) -> str:
-        """All that it shows on a terminal of 120 columns."""
+        """All that it shows on a terminal of that width."""
         ours, theirs = pty.openpty()
         with (stdin or Path(os.devnull)).open() as source:
             process = subprocess.Popen(
                 [sys.executable, "-m", "cnstra", *words],
-                cwd=self.folder, env={**self.environment, "TERM": "xterm", "COLUMNS": "120"},
+                cwd=self.folder, env={**self.environment, **self._terminal},
                 stdin=source, stdout=theirs, stderr=theirs,
             )  # fmt: skip
         os.close(theirs)
@@ -170,6 +172,10 @@ class Shell:
         os.close(ours)
         assert process.wait(60) == 0, shown
         return shown.decode()
+
+    @property
+    def _terminal(self) -> dict[str, str]:
+        return {"TERM": "xterm", "COLUMNS": str(self.columns)}
 
     @property
     def effects(self) -> list[list[str]]:

@@ -109,6 +109,13 @@ def test_code_that_cannot_resume_a_job_fails_the_check_before_it_is_deployed(dea
     assert dead.json("explain", "app:queue", "one", "--cns", "next:cns")["runs"][0]["problem"]
 
 
+def test_a_queue_without_jobs_is_told_of(shell: Shell) -> None:
+    """It may be misspelt, and an empty check proves nothing."""
+    ended = shell("check", "app:cns", "--queue", "app:queue")
+
+    assert "no job to look at" in ended.stderr
+
+
 def test_payloads_and_entries_that_no_longer_fit_are_told_of(dead: Shell) -> None:
     (dead.folder / "narrow.py").write_text(APP.replace("id: int", "id: str"), encoding="utf-8")
     entry = APP.replace('("request", "middle"', '("asked", "middle"')

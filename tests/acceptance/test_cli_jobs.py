@@ -1,6 +1,7 @@
 """`cnstra jobs`, `dead`, `pause` and `resume`, as whoever is on call uses them."""
 
 import json
+import re
 import signal
 import threading
 from pathlib import Path
@@ -30,13 +31,14 @@ def state(shell: Shell, job_id: str) -> str:
 @pytest.mark.parametrize(
     "command",
     ["jobs list", "jobs show x", "jobs follow", "jobs cancel x", "jobs remove x", "dead list",
-     "dead show x", "dead redrive --all"],
+     "jobs watch", "jobs retry x", "jobs clone x", "dead show x", "dead redrive --all", "explain x",
+     "check app:cns", "doctor", "pause", "resume"],
 )  # fmt: skip
 def test_a_file_that_is_not_there_is_told_and_not_made(shell: Shell, command: str) -> None:
-    group, verb, *rest = command.split()
+    words = command.split()
     where = ("--url", "sqlite:///mistyped.db", "--queue", "q")
 
-    complaint = shell.complaint(group, verb, *where, *rest)
+    complaint = shell.complaint(*words, *where)
 
     assert f"There is no file {shell.folder / 'mistyped.db'}" in complaint
     assert not (shell.folder / "mistyped.db").exists()
@@ -52,6 +54,24 @@ def test_jobs_are_listed_newest_first(shell: Shell) -> None:
     assert ids == ["three", "two", "one"]
     assert [line.split()[0] for line in table.stdout.splitlines()] == ["JOB", *ids]
     assert "1 waiting, 0 delayed, 0 active, 0 completed, 2 dead" in table.stderr
+
+
+def test_what_the_workers_history_redacts_is_struck_out(shell: Shell) -> None:
+    (shell.folder / "discreet.py").write_text(
+        "from app import *\nfrom cnstra import History\n"
+        "history = History('sqlite:///history.db', redact=['id', 'seen'])\n"
+        "worker = Worker(queue, cns, history=history)\n"
+    )
+    shell("enqueue", "app:queue", "request", '{"id": 4111, "fail": "boom"}', "--job-id", "one")
+    shell("worker", "discreet:worker", "--until-idle", "--log-level", "error")
+
+    shown = [
+        shell(*command.split(), "discreet:queue", *job).stdout
+        for command, *job in (["jobs list"], ["jobs show", "one"], ["explain", "one", "--json"])
+    ]
+
+    assert [("4111" in one, "boom" in one) for one in shown] == [(False, True)] * 3
+    assert "4111" in shell("jobs", "show", "app:queue", "one").stdout
 
 
 def test_a_list_can_be_narrowed(shell: Shell) -> None:
@@ -105,6 +125,16 @@ def test_foreign_text_cannot_steer_the_terminal(shell: Shell) -> None:
         shown = shell(*words, "app:queue", *(["one"] if words[1] == "show" else [])).stdout
         assert "\x1b" not in shown
         assert "\\x1b[2Jgone" in shown
+
+
+def test_on_a_narrow_terminal_each_job_has_one_line_and_shows_when_it_came(shell: Shell) -> None:
+    bury(shell, "one", "two", message="no " * 30)
+    shell.columns = 60
+
+    lines = shell.on_a_terminal("jobs", "list", "app:queue").splitlines()
+
+    assert [line.split()[0] for line in lines[1:3]] == ["two", "one"]
+    assert all(re.search(r"1/1 +\d\d:\d\d:\d\d .*…", line) for line in lines[1:3])
 
 
 def test_colours_show_on_a_terminal_only(shell: Shell) -> None:

@@ -1,5 +1,6 @@
 """What the command line says to those who use it wrongly, and to those who lack a part of it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,43 @@ def test_a_wrong_word_is_told_in_one_line(shell: Shell) -> None:
     assert "cnstra jobs --help" in shell.complaint("jobs")
     assert "APP:WORKER" in shell.complaint("worker")
     assert "--processes" in shell.complaint("worker", "app:worker", "--processes", "0")
+
+
+def test_a_list_of_commands_has_no_line_that_is_cut_off(shell: Shell) -> None:
+    assert [shell(*one, "--help").stdout.count("...\n") for one in ([], ["jobs"], ["dead"])] == [
+        1,  # the usage's own
+        1,
+        1,
+    ]
+
+
+def test_options_come_from_the_environment_under_their_own_names(shell: Shell) -> None:
+    shell.environment |= {"CNSTRA_DEAD_REDRIVE_ALL": "1", "CNSTRA_DEAD_REDRIVE_JSON": "1"}
+
+    assert json.loads(shell("dead", "redrive", "app:queue").stdout) == {"redriven": []}
+    assert "CNSTRA_JOBS_LIST_STATE" in shell("jobs", "list", "--help").stdout
+
+
+def test_what_the_system_refuses_is_told_in_one_line(shell: Shell) -> None:
+    complaint = shell.complaint("graph", "app:cns", "--output", "nowhere/graph.svg", code=1)
+
+    assert "No such file or directory: 'nowhere/graph.svg'" in complaint
+    assert "'pdf' is not one of 'mermaid'" in shell.complaint("graph", "app:cns", "-f", "pdf")
+    assert "Found: nothing" in shell.complaint("explain", "app:queue")
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"), [("jobs sh", "show"), ("jobs list app:queue --state d", "delayed\ndead")]
+)
+def test_a_shell_completes_what_is_typed(shell: Shell, typed: str, found: str) -> None:
+    words = f"cnstra {typed}"
+    shell.environment |= {
+        "_CNSTRA_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+
+    assert shell().stdout.strip() == found
 
 
 def test_without_words_it_helps(shell: Shell) -> None:

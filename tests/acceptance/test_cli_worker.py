@@ -39,6 +39,15 @@ def test_runs_jobs_until_none_is_left(shell: Shell, target: str) -> None:
     assert shell.json("jobs", "show", "app:queue", "one")["state"] == "completed"
 
 
+def test_how_many_processes_may_come_from_the_environment(shell: Shell) -> None:
+    with shell.running("worker", "app:worker", CNSTRA_WORKER_PROCESSES="2") as worker:
+        eventually(lambda: worker.log.count("takes jobs") == 2 or len(processes(worker)) > 2)
+        worker.signal(signal.SIGTERM)
+        assert worker.ends() == 0
+
+    assert len(processes(worker)) == 2
+
+
 def test_sigterm_gives_jobs_back_without_using_an_attempt(shell: Shell) -> None:
     shell("enqueue", "app:queue", "request", '{"id": 1, "wait": 2}', "--job-id", "one")
     with shell.running("worker", "app:worker") as worker:

@@ -10,8 +10,10 @@ from cnstra import Queue
 from cnstra.adapters.bullmq import diagnosis as redis
 from cnstra.adapters.nats import diagnosis as nats
 from cnstra.adapters.postgres import diagnosis as postgres
+from cnstra.durable.adapters import shown
 from cnstra.jobs.diagnosis import Finding, clock_finding, examine
 from tests.manual_clock import ManualClock
+from tests.redis_server import RedisServer
 from tests.sqs_server import REGION, SQSServer
 
 
@@ -56,6 +58,29 @@ async def test_sqs_is_asked_for_what_moves_or_deletes_jobs(sqs_server: SQSServer
 
     assert [one for one in found["warning"] if f"{name} keeps messages for 1 days" in one]
     assert [one for one in found["ok"] if "keeps messages for 14 days" in one]
+
+
+async def test_passwords_are_not_told(empty_redis: RedisServer) -> None:
+    url = empty_redis.url.replace("//", "//default:@") + "?socket_timeout=15"
+    async with Queue("q", url) as queue:
+        found = await examine(queue)
+
+    assert found[0].message.startswith(f"{empty_redis.url.replace('//', '//***@')} answers")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("amqp://guest:secret@host:5672/v", "amqp://***@host:5672/v"),
+        ("postgresql://me:sec/ret@host/app?sslmode=require", "postgresql://***@host/app"),
+        ("nats://secret@one:4222,two:4222", "nats://***@one:4222,two:4222"),
+        ("redis://host?password=secret", "redis://host"),
+        ("sqlite:////srv/a@b.db?synchronous=normal", "sqlite:////srv/a@b.db"),
+        ("sqs://eu-central-1", "sqs://eu-central-1"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, told: str) -> None:
+    assert shown(url) == told
 
 
 async def test_a_broker_that_is_not_there_is_the_one_finding() -> None:

@@ -52,6 +52,19 @@ async def test_code_that_cannot_resume_a_task_is_told_of(url: str) -> None:
     assert "is not in this network" in found.runs[0].problem
 
 
+async def test_a_job_that_was_put_back_goes_on_where_it_stood(url: str) -> None:
+    story = Story()
+    story.fails("second", 1)
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7))
+        await drain(queue, story.chain())
+        await queue.redrive(job.id)
+        found = await explained(queue, job.id)
+
+    assert found.standing == "Part of it has run; it waits to go on."
+    assert [one.neuron for one in found.runs] == ["second"]
+
+
 async def test_a_job_that_waits_begins_at_its_entry() -> None:
     async with Queue("q", "memory://explained waiting") as queue:
         await queue.pause()
@@ -62,7 +75,7 @@ async def test_a_job_that_waits_begins_at_its_entry() -> None:
     assert found.standing == "No worker has taken it yet."
     assert found.next.endswith("The queue is paused: it waits until that is resumed.")
     assert found.begins_afresh
-    assert delayed.standing.startswith("It is due in 3.6e+03 s.")
+    assert delayed.standing.startswith("It is due in 3,600 s.")
 
 
 async def test_a_completed_job_and_one_that_is_not_there() -> None:

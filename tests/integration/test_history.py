@@ -268,6 +268,34 @@ async def test_a_history_that_cannot_be_written_fails_no_job(
     await history.close()
 
 
+class StuckStore:
+    """A database that never answers."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def never(*arguments: Any) -> None:
+            await asyncio.Event().wait()
+
+        return never
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["redis://127.0.0.1:1", "postgresql://127.0.0.1:1/db", "sqlite:////nowhere/at/all.db", "stuck"],
+)
+async def test_a_database_that_nobody_reaches_fails_no_job_and_holds_none_up(
+    queue: Queue, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LAST_FLUSH", 0.1)
+    store: Any = StuckStore()
+    history = History(store if place == "stuck" else place)
+
+    job = await worked(queue, shop(), history, id=7)  # the worker ends, too
+    record = await queue.record(job)
+
+    assert record is not None
+    assert record.state == "completed"
+
+
 async def test_what_waits_for_a_database_that_was_away_is_written(
     queue: Queue, closed_store: HistoryStore
 ) -> None:

@@ -13,6 +13,7 @@ from cnstra.engine.cns import CNS
 from cnstra.jobs.blocking import blocking
 from cnstra.jobs.broker import LocalAdapter
 from cnstra.jobs.queue import Queue
+from cnstra.jobs.redaction import Redaction
 from cnstra.jobs.worker import Worker
 
 T = TypeVar("T")
@@ -78,19 +79,15 @@ class Address:
             raise QueueInMemory(queue=queue.name, url=queue.url)
         return Address(queue, target, given)
 
-    def look(self, work: Callable[[Queue], Awaitable[T]]) -> T:
-        """As `ask`, for a command that makes nothing. Raises `NothingThere` for a URL that was
-        typed; one that stands in code is right, though nobody may have come yet.
-        """
-        adapter = adapter_for(self.queue.url)
-        if self.target is None and hasattr(adapter, "missing"):
-            path = cast(LocalAdapter, adapter).missing(self.queue.url)
-            if path is not None:
-                raise NothingThere(path=path, url=self.queue.url)
-        return self.ask(work)
-
     def ask(self, work: Callable[[Queue], Awaitable[T]]) -> T:
-        """What `work` makes of the open queue."""
+        """What `work` makes of the open queue. Raises `NothingThere` for a URL that was typed and
+        leads nowhere; one that stands in code is right, though nobody may have come yet.
+        """
+        self._require_something()
+        return self.ask_or_make(work)
+
+    def ask_or_make(self, work: Callable[[Queue], Awaitable[T]]) -> T:
+        """The same of a queue that may be a new one."""
 
         async def see_to_it() -> T:
             async with self.queue as queue:
@@ -99,7 +96,8 @@ class Address:
         return blocking(see_to_it())
 
     def ask_closed(self, work: Callable[[Queue], Awaitable[T]]) -> T:
-        """The same of a queue that `work` opens itself, if it can be."""
+        """As `ask`, of a queue that `work` opens itself, if it can be."""
+        self._require_something()
 
         async def see_to_it() -> T:
             try:
@@ -109,11 +107,26 @@ class Address:
 
         return blocking(see_to_it())
 
+    def _require_something(self) -> None:
+        adapter = adapter_for(self.queue.url)
+        if self.target is None and hasattr(adapter, "missing"):
+            path = cast(LocalAdapter, adapter).missing(self.queue.url)
+            if path is not None:
+                raise NothingThere(path=path, url=self.queue.url)
+
     def graph(self, cns: str | None) -> CNS | None:
         """The graph that was named, or that of a worker of this queue beside it."""
         if cns is not None:
             return load(cns, CNS)
+        return next((one.cns for one in self._workers), None)
+
+    @property
+    def redaction(self) -> Redaction:
+        """What the history of a worker of this queue beside it is told to redact."""
+        return Redaction(next((one.history for one in self._workers), None))
+
+    @property
+    def _workers(self) -> Sequence[Worker]:
         if self.target is None:
-            return None
-        workers = neighbours(self.target, Worker)
-        return next((one.cns for one in workers if one.queue is self.queue), None)
+            return ()
+        return [one for one in neighbours(self.target, Worker) if one.queue is self.queue]

@@ -1,10 +1,11 @@
 """The commands, and what becomes of their errors."""
 
+import errno
 import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 
 from cnstra.cli import (
     check,
@@ -22,7 +23,7 @@ from cnstra.cli import (
 )
 from cnstra.cli.demo import command as demo
 from cnstra.cli.output import one_line, plain
-from cnstra.cli.usage import WRONGLY_ASKED, WrongArguments
+from cnstra.cli.usage import WRONGLY_ASKED, SystemRefused, WrongArguments
 from cnstra.errors import CnstraError
 
 
@@ -36,9 +37,13 @@ class Commands(TyperGroup):
             if ctx.params["debug"]:
                 raise
             fail(error)
+        except OSError as error:
+            if ctx.params["debug"] or error.errno == errno.EPIPE:
+                raise
+            fail(SystemRefused(reason=error))
 
 
-app = typer.Typer(name="cnstra", cls=Commands, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(name="cnstra", cls=Commands, rich_markup_mode=None)
 
 
 @app.callback()
@@ -65,25 +70,33 @@ app.command("migrate")(migrate.migrate)
 app.command("demo")(demo.demo)
 
 
-RUN: dict[str, Any] = {
-    "prog_name": "cnstra",
-    "standalone_mode": False,
-    "auto_envvar_prefix": "CNSTRA",
-}
-"""`--limit` of `cnstra jobs list` may be given as `CNSTRA_JOBS_LIST_LIMIT`, and so on for all."""
-
-
 def run() -> int:
     """Run the command line of this process; returns its exit code."""
+    command: Any = typer.main.get_command(app)
+    name_variables(command, "cnstra")
     try:
-        return app(sys.argv[1:] or ["--help"], **RUN) or 0
+        done = command.main(sys.argv[1:] or ["--help"], prog_name="cnstra", standalone_mode=False)
+        return done or 0
     except CnstraError:
         raise
     except Exception as error:
         explain = getattr(error, "format_message", None)
         if explain is None:
             raise
-        fail(WrongArguments(reason=f"{explain()} {_help(error)}"))
+        reason = one_line(explain()).replace("Value error, ", "").rstrip(".")
+        fail(WrongArguments(reason=f"{reason}. {_help(error)}"))
+
+
+def name_variables(command: Any, path: str) -> None:
+    """Let each option come from the environment: `--limit` of `cnstra jobs list` from
+    `CNSTRA_JOBS_LIST_LIMIT`, and so on.
+    """
+    for one in command.params:
+        if isinstance(one, TyperOption) and not (one.envvar or one.hidden or one.is_eager):
+            option = max(one.opts, key=len).lstrip("-")
+            one.envvar = f"{path} {option}".replace(" ", "_").replace("-", "_").upper()
+    for name, inner in getattr(command, "commands", {}).items():
+        name_variables(inner, f"{path} {name}")
 
 
 def fail(error: CnstraError) -> NoReturn:

@@ -5,11 +5,11 @@ from contextlib import aclosing
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cnstra.cli.addresses import Address, AsJson
 from cnstra.cli.jobs import State
 from cnstra.cli.output import console, one_line, plain, table, write_json
+from cnstra.cli.progress import counted
 from cnstra.cli.targets import load
 from cnstra.cli.usage import QueueNotNamed
 from cnstra.engine.cns import CNS
@@ -43,9 +43,9 @@ def check(
     state: State = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look for jobs that this code could not run or resume, and why: before it is deployed.
+    """Look for jobs that this code could not run or resume.
 
-    Exits with 1 if there are any.
+    Before it is deployed: it says why, and exits with 1 if there are any.
     """
     if not queues:
         raise QueueNotNamed
@@ -74,17 +74,15 @@ async def _look(queue: Queue, cns: CNS, state: JobState | None) -> tuple[list[di
         screen.print(f"A broker at {scheme}:// lists only these jobs: {', '.join(listed)}.")
     wanted = listed if state is None else (state,)
     counts = await queue.counts()
-    columns = [TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("", total=sum(counts.get(state, 0) for state in wanted))
+    with counted(sum(counts.get(state, 0) for state in wanted)) as advance:
         looked = 0
 
-        def advance() -> None:
+        def seen() -> None:
             nonlocal looked
             looked += 1
-            bar.advance(task)
+            advance()
 
-        async with aclosing(problems(queue, cns.network, wanted, advance)) as told:
+        async with aclosing(problems(queue, cns.network, wanted, seen)) as told:
             return [_as_json(queue, one) async for one in told], looked
 
 
@@ -107,8 +105,13 @@ def _show(found: Sequence[dict[str, Any]], looked: int) -> None:
             for one in found
         )
         screen.print(table(["QUEUE", "JOB", "STATE", "NEURON", "WHY"], rows))
+    console(stderr=True).print(plain(_verdict(found, looked)))
+
+
+def _verdict(found: Sequence[dict[str, Any]], looked: int) -> str:
+    if not looked:
+        return "there was no job to look at: is the name of the queue right?"
     stuck = len({(one["queue"], one["job"]) for one in found})
-    verdict = f"{stuck} of {looked} jobs cannot go on with this code" if found else (
-        f"this code can go on with all of {looked} jobs"
-    )  # fmt: skip
-    console(stderr=True).print(plain(verdict))
+    if stuck:
+        return f"{stuck} of {looked} {'job' if looked == 1 else 'jobs'} cannot go on with this code"
+    return f"this code can go on with {'the only job' if looked == 1 else f'all of {looked} jobs'}"

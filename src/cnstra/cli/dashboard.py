@@ -47,7 +47,10 @@ def dashboard(
         ),
     ] = None,
 ) -> None:
-    """Serve the page: queues, jobs, runs, the graph, why a job failed. Ends with Ctrl-C."""
+    """Serve the page that shows queues, jobs, runs, the graph.
+
+    And why a job failed. Ends with Ctrl-C.
+    """
     shown = [_shown(target) for target in targets]
     key = token or secrets.token_urlsafe(24)
     hosts = () if host in ("0.0.0.0", "::") else (*LOCAL, host)

@@ -7,6 +7,7 @@ import typer
 from cnstra.cli.addresses import Address, AsJson, Name, Url
 from cnstra.cli.jobs import JOB, ONE, Limit, Words, WordsAndId, found, show_one
 from cnstra.cli.output import write_json
+from cnstra.cli.progress import counted
 from cnstra.cli.usage import NotPossible, OneOrAll
 from cnstra.cli.views import show_list
 from cnstra.jobs.queue import Queue
@@ -25,25 +26,26 @@ def list_dead(
     as_json: AsJson = False,
 ) -> None:
     """List dead jobs, newest first."""
+    address = Address.of(words, url, name)
 
     async def look(queue: Queue) -> None:
-        show_list(await queue.jobs("dead", limit=limit), as_json)
+        show_list(await queue.jobs("dead", limit=limit), address.redaction, as_json)
 
-    Address.of(words, url, name).look(look)
+    address.ask(look)
 
 
 @app.command()
 def show(
     words: WordsAndId = None, url: Url = None, name: Name = None, as_json: AsJson = False
 ) -> None:
-    """Show a dead job: its error, what it owes, its context values and its results so far."""
+    """Show a dead job. Its error, what it owes, its context values and its results so far."""
     address = Address.of(words, url, name, JOB, ONE)
 
     async def look(queue: Queue) -> None:
         await _require_dead(queue, address.rest[0], "shown here")
-        await show_one(queue, address.rest[0], as_json)
+        await show_one(queue, address, as_json)
 
-    address.look(look)
+    address.ask(look)
 
 
 @app.command()
@@ -56,11 +58,11 @@ def redrive(
     everything: Annotated[bool, typer.Option("--all", help="All dead jobs.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a dead job back, with all its attempts: it goes on where it stood."""
+    """Put a dead job back. It has all its attempts again, and goes on where it stood."""
     address = Address.of(words, url, name, f"{JOB}, or --all", range(2))
     if len(address.rest) + everything != 1:
         raise OneOrAll
-    redriven = address.look(
+    redriven = address.ask(
         _redrive_all if everything else lambda queue: _redrive_one(queue, address.rest[0])
     )
     if as_json:
@@ -80,7 +82,13 @@ async def _redrive_all(queue: Queue) -> list[str]:
     dead: list[str] = []
     while page := await queue.jobs("dead", limit=PAGE, offset=len(dead)):
         dead += [record.id for record in page]
-    return [job_id for job_id in dead if await queue.redrive(job_id)]
+    redriven: list[str] = []
+    with counted(len(dead)) as advance:
+        for job_id in dead:
+            if await queue.redrive(job_id):
+                redriven.append(job_id)
+            advance()
+    return redriven
 
 
 async def _require_dead(queue: Queue, job_id: str, done: str) -> None:

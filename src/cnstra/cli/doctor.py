@@ -22,9 +22,10 @@ STYLES: dict[Level, str] = {"ok": "green", "warning": "yellow", "error": "bold r
 def doctor(
     words: Words = None, url: Url = None, name: Name = None, as_json: AsJson = False
 ) -> None:
-    """Look at a queue's broker: is it reached, whose clock is off, which settings lose work.
+    """Look at a queue's broker for what is wrong, or loses work.
 
-    Exits with 1 if something is wrong; a warning alone is none.
+    Is it reached, whose clock is off, which settings lose work, which versions are in use. Exits
+    with 1 if something is wrong; a warning alone is none.
     """
     address = Address.of(words, url, name)
     found = [Finding("ok", "versions", ", ".join(_versions())), *address.ask_closed(examine)]

@@ -78,13 +78,13 @@ def enqueue(
     if payload == "-":
         if job_id is not None or one_at_a_time is not None:
             raise IdForMany(option="--job-id" if job_id is not None else "--one-at-a-time")
-        added = address.ask(lambda queue: _enqueue_lines(queue, checked, options))
+        added = address.ask_or_make(lambda queue: _enqueue_lines(queue, checked, options))
         whole: Any = {"enqueued": len(added), "jobs": [_as_json(job) for job in added]}
         print(len(added)) if not as_json else write_json(whole)
         return
     signal = checked.argument(payload)
     options |= {"job_id": job_id, "one_at_a_time": one_at_a_time}
-    job = address.ask(lambda queue: queue.enqueue(signal, **options))
+    job = address.ask_or_make(lambda queue: queue.enqueue(signal, **options))
     if not job.new:
         print(f"cnstra: the queue has a job {job.id!r} already; it is unchanged", file=sys.stderr)
     print(job.id) if not as_json else write_json(_as_json(job))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 
 from cnstra.cli.addresses import Address, AsJson, Graph, Name, Url
 from cnstra.cli.jobs import JOB, ONE, WordsAndId
@@ -21,9 +22,10 @@ def explain(
     cns: Graph = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say why a job stands where it stands, what its retry runs and skips, where its results are.
+    """Say why a job stands where it stands.
 
-    What is skipped is known where the code is: a worker in APP, or --cns.
+    And what its retry runs and skips, and where its results are. What is skipped is known where the
+    code is: a worker in APP, or --cns.
     """
     address = Address.of(words, url, name, JOB, ONE)
     graph = address.graph(cns)
@@ -31,7 +33,8 @@ def explain(
     async def look(queue: Queue) -> None:
         found = await explained(queue, address.rest[0], None if graph is None else graph.network)
         if found is None:
-            raise NoSuchJob(queue=queue.name, url=queue.url, job_id=address.rest[0])
+            raise NoSuchJob(queue=queue.name, url=queue.place, job_id=address.rest[0])
+        found = address.redaction.explanation(found)
         results = where_results_are(found, queue)
         if as_json:
             write_json({**explanation_as_json(found), "resultsAre": results})
@@ -131,7 +134,7 @@ def _why(task: OwedTask) -> str:
 
 def _say(screen: Console, heading: str, text: str) -> None:
     _head(screen, heading)
-    screen.print(plain(f"  {text}"), soft_wrap=True)
+    screen.print(Padding(plain(text), (0, 0, 0, 2), expand=False))
 
 
 def _head(screen: Console, heading: str) -> None:

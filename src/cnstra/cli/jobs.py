@@ -18,9 +18,14 @@ from cnstra.jobs.retry import backoff_from_wire
 
 app = typer.Typer(help="Look at jobs, and steer them.", rich_markup_mode=None)
 
-Words = Annotated[list[str] | None, typer.Argument(metavar=QUEUE_ONLY, show_default=False)]
+IN_CODE = "Where the queue stands in code; else --url and --queue."
+
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar=QUEUE_ONLY, help=IN_CODE, show_default=False)
+]
 WordsAndId = Annotated[
-    list[str] | None, typer.Argument(metavar="[APP:QUEUE] JOB", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="[APP:QUEUE] JOB", help=f"{IN_CODE} Then the id.", show_default=False),
 ]
 State = Annotated[JobState | None, typer.Option(help="Only those in this state.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many, newest first.")]
@@ -39,24 +44,25 @@ def list_jobs(
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first, and how many are in each state."""
+    address = Address.of(words, url, name)
 
     async def look(queue: Queue) -> None:
-        show_list(await queue.jobs(state, limit=limit), as_json)
+        show_list(await queue.jobs(state, limit=limit), address.redaction, as_json)
         if not as_json:
             counts = (f"{count} {known}" for known, count in (await queue.counts()).items())
             paused = ", and the queue is paused" if await queue.paused() else ""
             console(stderr=True).print(", ".join(counts) + paused)
 
-    Address.of(words, url, name).look(look)
+    address.ask(look)
 
 
 @app.command()
 def show(
     words: WordsAndId = None, url: Url = None, name: Name = None, as_json: AsJson = False
 ) -> None:
-    """Show a job, and what it owes, its context values and its results so far."""
+    """Show a job. And what it owes, its context values and its results so far."""
     address = Address.of(words, url, name, JOB, ONE)
-    address.look(lambda queue: show_one(queue, address.rest[0], as_json))
+    address.ask(lambda queue: show_one(queue, address, as_json))
 
 
 @app.command()
@@ -69,26 +75,30 @@ def watch(
     ] = 0.5,
     as_json: AsJson = False,
 ) -> None:
-    """Show the queue and its newest jobs, live, until Ctrl-C; a line for each change in a pipe."""
-    Address.of(words, url, name).ask(lambda queue: Watch(queue, every, as_json=as_json).run())
+    """Show the queue and its newest jobs, live, until Ctrl-C.
+
+    In a pipe: a line for each change.
+    """
+    address = Address.of(words, url, name)
+    address.ask(lambda queue: Watch(queue, address.redaction, every, as_json=as_json).run())
 
 
 @app.command()
 def follow(
     words: Words = None, url: Url = None, name: Name = None, as_json: AsJson = False
 ) -> None:
-    """Print what happens in the queue, on all its workers, as it happens, until Ctrl-C."""
+    """Print what happens in the queue as it happens. On all its workers, until Ctrl-C."""
 
     async def watch(queue: Queue) -> None:
         async for event in queue.events():
             _print_event(event, as_json)
 
-    Address.of(words, url, name).look(watch)
+    Address.of(words, url, name).ask(watch)
 
 
 @app.command()
 def cancel(words: WordsAndId = None, url: Url = None, name: Name = None) -> None:
-    """End a job: it goes to the dead letters, at once or when its worker hears of it."""
+    """End a job. It goes to the dead letters, at once or when its worker hears of it."""
     address = Address.of(words, url, name, JOB, ONE)
 
     async def end(queue: Queue) -> None:
@@ -101,12 +111,12 @@ def cancel(words: WordsAndId = None, url: Url = None, name: Name = None) -> None
                 done="cancelled",
             )
 
-    address.look(end)
+    address.ask(end)
 
 
 @app.command()
 def retry(words: WordsAndId = None, url: Url = None, name: Name = None) -> None:
-    """Put a dead job back, with all its attempts: it goes on where it stands."""
+    """Put a dead job back. It has all its attempts again, and goes on where it stands."""
     address = Address.of(words, url, name, JOB, ONE)
 
     async def put_back(queue: Queue) -> None:
@@ -127,7 +137,7 @@ def clone(
     job_id: Annotated[str | None, typer.Option(help="The id of the new job.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a job with the signal and options of another: it runs from the entry. Prints its id."""
+    """Add a job like another, that runs from the entry. Prints its id."""
     address = Address.of(words, url, name, JOB, ONE)
 
     async def again(queue: Queue) -> Job:
@@ -159,21 +169,21 @@ def remove(words: WordsAndId = None, url: Url = None, name: Name = None) -> None
                 done="removed: cancel it first",
             )
 
-    address.look(drop)
+    address.ask(drop)
 
 
 async def found(queue: Queue, job_id: str) -> JobRecord:
     """The job. Raises `NoSuchJob`."""
     record = await queue.record(job_id)
     if record is None:
-        raise NoSuchJob(queue=queue.name, url=queue.url, job_id=job_id)
+        raise NoSuchJob(queue=queue.name, url=queue.place, job_id=job_id)
     return record
 
 
-async def show_one(queue: Queue, job_id: str, as_json: bool) -> None:
+async def show_one(queue: Queue, address: Address, as_json: bool) -> None:
     """Print all that is known of a job. Raises `NoSuchJob`."""
-    record = await found(queue, job_id)
-    show_job(record, await queue.progress(job_id), as_json)
+    record = await found(queue, address.rest[0])
+    show_job(record, await queue.progress(record.id), address.redaction, as_json)
 
 
 def _print_event(event: Event, as_json: bool) -> None:

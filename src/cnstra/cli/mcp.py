@@ -21,8 +21,9 @@ def mcp(
     ],
     write: Annotated[bool, typer.Option("--write", help="Let dead jobs be put back.")] = False,
 ) -> None:
-    """Let an assistant look at the graph, the jobs and why they failed, over standard input and
-    output.
+    """Let an assistant look at the graph, and at jobs.
+
+    And at why they failed: it speaks the Model Context Protocol on standard input and output.
     """
     worker = load(target, Worker)
     if worker.queue.url.startswith("memory:"):

@@ -36,9 +36,11 @@ def write_json_line(value: object) -> None:
     print(json.dumps(value), flush=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A plain table."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], firm: int = 0) -> Table:
+    """A plain table. firm: how many columns stay as wide as they are while others can give way."""
     made = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in made.columns[:firm]:
+        column.no_wrap = True
     for row in rows:
         made.add_row(*(one if isinstance(one, Text) else plain(one) for one in row))
     return made
@@ -72,6 +74,23 @@ def when(seconds: float | None) -> str | None:
         return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError, TypeError):
         return f"{seconds} s"
+
+
+def moment(seconds: float | None) -> str | None:
+    """A time for a table: short on a terminal, the date left out if it is today's."""
+    told = when(seconds)
+    if told is None or "T" not in told or not sys.stdout.isatty():
+        return told
+    day, _, rest = told.partition("T")
+    today = datetime.now().astimezone().date().isoformat()
+    return rest[:8] if day == today else f"{day[5:]} {rest[:5]}"
+
+
+def on_one_line(text: str) -> Text:
+    """Foreign text that gives way first where a terminal is narrow."""
+    shown = plain(text)
+    shown.no_wrap, shown.overflow = True, "ellipsis"
+    return shown
 
 
 def one_line(error: Any) -> str:

@@ -1,13 +1,8 @@
 """`cnstra pause`, `cnstra resume`."""
 
-from typing import Annotated
-
-import typer
-
-from cnstra.cli.addresses import QUEUE_ONLY, Address, Name, Url
+from cnstra.cli.addresses import Address, Name, Url
+from cnstra.cli.jobs import Words
 from cnstra.jobs.queue import Queue
-
-Words = Annotated[list[str] | None, typer.Argument(metavar=QUEUE_ONLY, show_default=False)]
 
 
 def pause(words: Words = None, url: Url = None, name: Name = None) -> None:

@@ -45,7 +45,8 @@ class Supervisor:
     def __init__(
         self, target: str, options: Sequence[str], count: int, *, ends_when_idle: bool
     ) -> None:
-        self._command = [sys.executable, "-m", "cnstra", "worker", target, *options]
+        alone = ["--processes", "1"]  # whatever CNSTRA_WORKER_PROCESSES says, which they inherit
+        self._command = [sys.executable, "-m", "cnstra", "worker", target, *alone, *options]
         self._count = count
         self._ends_when_idle = ends_when_idle
         self._children: dict[int, Child] = {}

@@ -22,6 +22,8 @@ from cnstra.errors import MissingExtra, UnknownScheme
 
 T = TypeVar("T")
 
+OURS = str(Path(__file__).parents[1])
+
 
 def load(target: str, kind: type[T]) -> T:
     """The `kind` that `target` names, or that the function of that name returns.
@@ -122,7 +124,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The line to look at: the last one outside of the import machinery."""
+    """The line to look at: the last one outside of the import machinery and of cnstra itself."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     frames = [
@@ -130,7 +132,7 @@ def _place(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<frozen")
     ]
-    last = frames[-1]
+    last = next((one for one in reversed(frames) if not one.filename.startswith(OURS)), frames[-1])
     return f"{last.filename}, line {last.lineno}"
 
 

@@ -42,7 +42,7 @@ class QueueInMemory(UsageError):
 
 
 class ArgumentsWanted(UsageError):
-    """After the queue come {wanted}, not {found}."""
+    """Wanted after the queue: {wanted}. Found: {found}."""
 
 
 class InvalidBackoff(UsageError):
@@ -82,6 +82,11 @@ class WrongArguments(UsageError):
 class BadLine(CnstraError):
     """Line {line} of standard input: {reason} Mend it and go on from line {first}: {count} jobs of
     the lines before that are enqueued, none from there on."""
+
+
+class SystemRefused(CnstraError):
+    """The system refuses: {reason}. Put that right and try again; `cnstra --debug ...` shows where
+    it happened."""
 
 
 class NoSuchJob(CnstraError):

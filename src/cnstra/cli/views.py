@@ -13,6 +13,8 @@ from cnstra.cli.output import (
     brief,
     console,
     cut,
+    moment,
+    on_one_line,
     one_line,
     plain,
     table,
@@ -25,12 +27,14 @@ from cnstra.engine.tasks import NEVER_STARTED
 from cnstra.errors import JobError, StoreError
 from cnstra.jobs.broker import JobRecord
 from cnstra.jobs.envelope import signal_in
+from cnstra.jobs.redaction import RESULT, Redaction
 
 STATE_STYLES = {"completed": "green", "dead": "red", "active": "yellow", "delayed": "cyan"}
 
 
-def job_as_json(record: JobRecord) -> dict[str, Any]:
+def job_as_json(record: JobRecord, redaction: Redaction) -> dict[str, Any]:
     """What the broker holds of the job. `signal` is null where its data is no signal."""
+    record = redaction.record(record)
     result = None if record.result is None else decode_json(record.result)
     return {
         "id": record.id,
@@ -50,8 +54,9 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
     }
 
 
-def progress_as_json(progress: Progress | None) -> dict[str, Any] | None:
+def progress_as_json(progress: Progress | None, redaction: Redaction) -> dict[str, Any] | None:
     """What is saved of the job's run. `unreadable` says why nothing of it can be shown."""
+    struck = redaction.struck
     if progress is None or not progress.entries:
         return None
     try:
@@ -61,35 +66,42 @@ def progress_as_json(progress: Progress | None) -> dict[str, Any] | None:
                 {
                     "neuron": task.neuron,
                     "collateral": task.collateral,
-                    "payload": decode_json(bytes(task.payload)),
+                    "payload": decode_json(struck(task.collateral, bytes(task.payload))),
                     "error": _task_error(progress, key),
                 }
                 for key, task in progress.tasks()
             ],
-            "context": {name: decode_json(value) for name, value in progress.contexts().items()},
-            "results": [decode_json(bytes(one.payload)) for one in progress.results()],
+            "context": {
+                name: decode_json(struck(name, value))
+                for name, value in progress.contexts().items()
+            },
+            "results": [
+                decode_json(struck(RESULT, bytes(one.payload))) for one in progress.results()
+            ],
         }
     except (StoreError, ValueError) as error:
         return {"unreadable": one_line(error)}
 
 
-def show_list(records: Sequence[JobRecord], as_json: bool) -> None:
+def show_list(records: Sequence[JobRecord], redaction: Redaction, as_json: bool) -> None:
     """Several jobs: a table, or a JSON array."""
     if as_json:
-        write_json([job_as_json(record) for record in records])
+        write_json([job_as_json(record, redaction) for record in records])
     elif records:
-        console().print(list_of(records))
+        console().print(list_of(records, redaction))
 
 
-def list_of(records: Sequence[JobRecord]) -> Table:
+def list_of(records: Sequence[JobRecord], redaction: Redaction) -> Table:
     """Several jobs as a table."""
     columns = ["JOB", "STATE", "ATTEMPTS", "CREATED", "SIGNAL", "ERROR"]
-    return table(columns, (_row(record) for record in records))
+    return table(columns, (_row(redaction.record(record)) for record in records), firm=4)
 
 
-def show_job(record: JobRecord, progress: Progress | None, as_json: bool) -> None:
+def show_job(
+    record: JobRecord, progress: Progress | None, redaction: Redaction, as_json: bool
+) -> None:
     """One job, with all that is saved of it."""
-    job, saved = job_as_json(record), progress_as_json(progress)
+    job, saved = job_as_json(record, redaction), progress_as_json(progress, redaction)
     if as_json:
         write_json({**job, "progress": saved})
         return
@@ -150,9 +162,9 @@ def _row(record: JobRecord) -> list[Any]:
         record.id,
         plain(record.state, STATE_STYLES.get(record.state, "")),
         f"{record.attempts_made}/{record.max_attempts}",
-        when(record.created_at),
-        _brief_signal(signal) if signal else "(not a signal)",
-        cut(_error(record.error), LONGEST_ERROR_IN_A_TABLE) if record.error else "",
+        moment(record.created_at),
+        on_one_line(_brief_signal(signal) if signal else "(not a signal)"),
+        on_one_line(cut(_error(record.error), LONGEST_ERROR_IN_A_TABLE) if record.error else ""),
     ]
 
 

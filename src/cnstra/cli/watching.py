@@ -12,6 +12,7 @@ from cnstra.cli.views import STATE_STYLES, list_of
 from cnstra.errors import BrokerUnavailable
 from cnstra.jobs.broker import JobRecord, JobState
 from cnstra.jobs.queue import Queue
+from cnstra.jobs.redaction import Redaction
 
 LONGEST = 2.0
 """Seconds after which it looks again, whatever it is told."""
@@ -34,8 +35,9 @@ class View:
 class Watch:
     """Looks at a queue whenever something may have changed, but no more than once in `every` s."""
 
-    def __init__(self, queue: Queue, every: float, *, as_json: bool) -> None:
+    def __init__(self, queue: Queue, redaction: Redaction, every: float, *, as_json: bool) -> None:
         self._queue = queue
+        self._redaction = redaction
         self._every = every
         self._as_json = as_json
         self._screen = console()
@@ -91,7 +93,7 @@ class Watch:
             counts.append_text(plain(f"{count} {state}   ", STATE_STYLES.get(state, "")))
         if view.paused:
             counts.append_text(plain("paused", "bold yellow"))
-        return Group(title, counts, plain(""), list_of(view.jobs))
+        return Group(title, counts, plain(""), list_of(view.jobs, self._redaction))
 
     def _print(self, view: View) -> None:
         if self._as_json:

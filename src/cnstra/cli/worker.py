@@ -45,7 +45,7 @@ def worker(
     ] = None,
     supervised: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run jobs until SIGTERM or SIGINT, then finish or give back what is running."""
+    """Run jobs until SIGTERM or SIGINT. What runs then is finished, or given back."""
     if processes > 1:
         if metrics is not None:
             raise OnePortForMany
@@ -75,7 +75,7 @@ async def _work(worker: Worker, until_idle: bool, supervised: int | None) -> Non
     queue = worker.queue
     try:
         await queue.open()
-        logger.info("A worker takes jobs from queue %r at %s.", queue.name, queue.url)
+        logger.info("A worker takes jobs from queue %r at %s.", queue.name, queue.place)
         if supervised is not None:
             _report(socket.socket(fileno=supervised), worker.stop)
         await worker.run(until_idle=until_idle)

@@ -9,6 +9,7 @@ from cnstra.history.records import RUN_STATES, RunState
 from cnstra.history.store import RunPage, RunQuery
 from cnstra.jobs.broker import JobRecord, JobState
 from cnstra.jobs.envelope import entry_in
+from cnstra.jobs.redaction import LEFT_OUT
 
 ROWS = 50
 
@@ -71,10 +72,11 @@ async def show_runs(desk: Desk, ask: Ask) -> Response:
 
 def entry_of(job: JobRecord, source: Source) -> tuple[str, bytes]:
     """The collateral and the payload with which a job begins, as they may be shown; its bare data,
-    where it is no signal.
+    where it is no signal and nothing is to be redacted.
     """
     try:
         signal = entry_in(job.id, job.data)
     except UndecodableJob:
-        return "", job.data
+        history = source.history
+        return "", LEFT_OUT if history is not None and history.redacts else job.data
     return signal.collateral_name, source.struck(signal.collateral_name, bytes(signal.payload))

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
 
 from cnstra.clock import Clock
 from cnstra.engine.cns import CNS
@@ -82,9 +81,7 @@ class Source:
     @property
     def place(self) -> str:
         """The broker's URL, without what is secret in it."""
-        parts = urlsplit(self.queue.url)
-        host = parts.netloc.rpartition("@")[2]
-        return f"{parts.scheme}://{host}{parts.path}"
+        return self.queue.place
 
     def struck(self, name: str, data: bytes) -> bytes:
         """JSON as it may be shown: without what the history is told to redact."""

@@ -30,6 +30,15 @@ def adapter_for(url: str) -> Any:
         raise MissingExtra(what=f"{scheme}://", extra=extra, reason=error) from error
 
 
+def shown(url: str) -> str:
+    """The URL for people and logs: without who comes by which password, and without options."""
+    scheme, separator, rest = url.partition("://")
+    if scheme not in ("memory", "sqlite"):  # a file's name may hold an @
+        _, at, place = rest.rpartition("@")
+        rest = f"***@{place}" if at else place
+    return f"{scheme}{separator}{rest.partition('?')[0]}"
+
+
 @cache
 def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}

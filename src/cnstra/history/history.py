@@ -156,6 +156,11 @@ class History:
         found = await self._ask(lambda: self._store.workers(since))
         return [one for one in found if one.stopped_at is None]
 
+    @property
+    def redacts(self) -> bool:
+        """Whether this history is told to redact anything."""
+        return self._policy.redacts
+
     def struck(self, name: str, data: bytes) -> bytes | None:
         """JSON that travelled through `name`, without what this history is told to redact; `None`
         where the redaction raises.

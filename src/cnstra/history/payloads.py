@@ -42,6 +42,11 @@ class PayloadPolicy:
         names = () if callable(redact) else redact
         self._names = frozenset(name.casefold() for name in names)
 
+    @property
+    def redacts(self) -> bool:
+        """Whether anything is struck out."""
+        return self._redact is not None or bool(self._names)
+
     def kept(self, name: str, data: bytes | None) -> Payload | None:
         """What to keep of the JSON `data` that travelled through `name`. Never raises."""
         if data is None:

@@ -354,7 +354,8 @@ def what_happens_next(attempt: Attempt, settlement: Settlement) -> str:
         case Completed():
             return "is completed."
         case Retry(delay, _, error):
-            again = f"it runs again in {delay:g} s{_from(attempt.owes)}."
+            when = f"in {delay:g} s" if delay else "at once"
+            again = f"it runs again {when}{_from(attempt.owes)}."
             return f"failed, {which} ({error['message']}): {again}"
         case Requeued():
             return f"is given back: another worker goes on{_from(attempt.owes)}."

@@ -39,7 +39,7 @@ async def examine(queue: Queue) -> list[Finding]:
     except CnstraError as error:
         return [Finding("error", "broker", str(error))]
     took = (queue.clock.monotonic() - started) * 1000
-    found = [Finding("ok", "broker", f"{queue.url.partition('?')[0]} answers, in {took:.0f} ms")]
+    found = [Finding("ok", "broker", f"{queue.place} answers, in {took:.0f} ms")]
     found += _limits(queue)
     found += await _asked(queue, "broker", queue.broker)
     store = queue.store

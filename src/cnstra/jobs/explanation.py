@@ -77,6 +77,8 @@ async def explain(queue: Queue, job_id: str, network: Network | None = None) -> 
         progress.check()
     except StoreError as error:
         return Explanation(job, standing, following, unreadable=str(error))
+    if job.state == "waiting" and not job.attempts_made:
+        standing = "Part of it has run; it waits to go on."
     owed = [_owed(progress, key, task, network) for key, task in progress.tasks()]
     follows, skips = _ahead(job, owed, network)
     return Explanation(
@@ -152,8 +154,9 @@ def _standing(job: JobRecord, clock: Clock) -> str:
         case "waiting":
             return failure or "No worker has taken it yet."
         case "delayed":
-            due = f"It is due in {max(0.0, (job.run_at or 0.0) - clock.time()):.3g} s."
-            return f"{failure} {due}".lstrip()
+            due = max(0.0, (job.run_at or 0.0) - clock.time())
+            span = f"{due:,.0f} s" if due >= 10 else f"{due:.2g} s"
+            return f"{failure} It is due in {span}.".lstrip()
         case "active":
             return f"A worker runs attempt {made + 1} of {of}."
         case "completed":

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
-from cnstra.durable.adapters import adapter_for
+from cnstra.durable.adapters import adapter_for, shown
 from cnstra.durable.io_thread import IOThread
 from cnstra.durable.progress import Progress
 from cnstra.durable.store import ProgressStore
@@ -37,7 +37,7 @@ from cnstra.jobs.envelope import job_data
 from cnstra.jobs.incumbents import Incumbents
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
-from cnstra.jobs.tracing import Tracing
+from cnstra.jobs.tracing import Tracing, trace_in
 
 T = TypeVar("T")
 
@@ -97,6 +97,11 @@ class Queue:
     def store(self) -> ProgressStore | None:
         """Where the queue's runs keep their progress."""
         return self._own_store or self.broker.store
+
+    @property
+    def place(self) -> str:
+        """Where its broker is, for people and logs: the URL without passwords and options."""
+        return shown(self.url)
 
     # --- opening and closing
 
@@ -229,14 +234,20 @@ class Queue:
         answer that was lost, it is the same job of the same run.
         """
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
-        with self._sending(1) as trace:
+        tracing = self.tracing
+        with nullcontext() if tracing is None else tracing.creating(self.name, self.url) as trace:
             job = self._new_job(signal, job_id, options, trace)
         self._require_room([job])
         return job
 
     async def add(self, jobs: Sequence[NewJob]) -> list[Job]:
         """Add prepared jobs, all or none."""
-        return await self._add(jobs, None)
+        tracing = self.tracing
+        if tracing is None:
+            return await self._add(jobs, None)
+        traces = [trace_in(job.data) for job in jobs]
+        with tracing.sending_on(self.name, self.url, traces):
+            return await self._add(jobs, None)
 
     async def _add(self, jobs: Sequence[NewJob], connection: Any) -> list[Job]:
         added: Sequence[bool] = ()
@@ -424,7 +435,7 @@ class Queue:
         return self.store
 
     def __repr__(self) -> str:
-        return f"<Queue {self.name!r} at {self.url}>"
+        return f"<Queue {self.name!r} at {self.place}>"
 
 
 def _chosen(store: str | ProgressStore | None, clock: Clock) -> ProgressStore | None:

@@ -1,5 +1,6 @@
 """How a trace gets from whoever enqueues a job into that job, and back out of it."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -11,6 +12,16 @@ class Tracing(Protocol):
 
     def sending(self, queue: str, url: str, count: int) -> AbstractContextManager[str | None]:
         """Entered while `count` jobs are sent; yields the `traceparent` that they carry."""
+        ...
+
+    def creating(self, queue: str, url: str) -> AbstractContextManager[str | None]:
+        """Entered while a job is made that is sent later; yields the `traceparent` it carries."""
+        ...
+
+    def sending_on(
+        self, queue: str, url: str, traces: Sequence[str | None]
+    ) -> AbstractContextManager[object]:
+        """Entered while jobs are sent that were made before, with what each of them carries."""
         ...
 
 

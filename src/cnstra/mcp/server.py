@@ -7,10 +7,11 @@ from typing import Any
 from mcp.server import MCPServer
 from mcp.types import ToolAnnotations
 
-from cnstra.cli.explain import explanation_as_json
+from cnstra.cli.explain import explanation_as_json, where_results_are
 from cnstra.cli.views import job_as_json, progress_as_json
 from cnstra.jobs.broker import JobState
 from cnstra.jobs.explanation import explain as explained
+from cnstra.jobs.redaction import Redaction
 from cnstra.jobs.worker import Worker
 
 INSTRUCTIONS = """A queue of jobs; each runs a graph of neurons that send typed signals. A job that
@@ -25,7 +26,7 @@ MOST = 200
 
 def build(worker: Worker, *, write: bool) -> MCPServer:
     """The server of a worker's queue and graph."""
-    queue, network = worker.queue, worker.cns.network
+    queue, network, redaction = worker.queue, worker.cns.network, Redaction(worker.history)
     made = MCPServer(f"cnstra {queue.name}", instructions=INSTRUCTIONS, version=version("cnstra"))
 
     @made.tool(annotations=LOOKS)
@@ -36,12 +37,12 @@ def build(worker: Worker, *, write: bool) -> MCPServer:
     @made.tool(annotations=LOOKS)
     async def jobs(state: JobState | None = None, limit: int = 20) -> dict[str, Any]:
         """How many jobs are in each state, and the newest ones, of one state or of all."""
-        listed = await queue.jobs(state, limit=min(limit, MOST))
+        listed = await queue.jobs(state, limit=max(1, min(limit, MOST)))
         return {
             "queue": queue.name,
             "paused": await queue.paused(),
             "counts": dict(await queue.counts()),
-            "jobs": [job_as_json(one) for one in listed],
+            "jobs": [job_as_json(one, redaction) for one in listed],
         }
 
     @made.tool(annotations=LOOKS)
@@ -51,22 +52,25 @@ def build(worker: Worker, *, write: bool) -> MCPServer:
         if record is None:
             return {"unknown": job_id}
         return {
-            **job_as_json(record),
-            "progress": progress_as_json(await queue.progress_of(record)),
+            **job_as_json(record, redaction),
+            "progress": progress_as_json(await queue.progress_of(record), redaction),
         }
 
     @made.tool(annotations=LOOKS)
     async def explain(job_id: str) -> dict[str, Any]:
         """Why a job stands where it stands, and what its retry would run and skip."""
         found = await explained(queue, job_id, network)
-        return {"unknown": job_id} if found is None else explanation_as_json(found)
+        if found is None:
+            return {"unknown": job_id}
+        found = redaction.explanation(found)
+        return {**explanation_as_json(found), "resultsAre": where_results_are(found, queue)}
 
     @made.tool(annotations=LOOKS)
     async def dead(limit: int = 20) -> dict[str, Any]:
         """The newest dead letters, and how many of them died of the same error."""
-        letters = await queue.jobs("dead", limit=min(limit, MOST))
+        letters = await queue.jobs("dead", limit=max(1, min(limit, MOST)))
         errors = Counter(str((one.error or {}).get("name")) for one in letters)
-        return {"errors": dict(errors), "jobs": [job_as_json(one) for one in letters]}
+        return {"errors": dict(errors), "jobs": [job_as_json(one, redaction) for one in letters]}
 
     if write:
 

@@ -5,7 +5,7 @@ its W3C `traceparent` travels in the `cnstra` part of the job. Names and attribu
 semantic conventions for messaging; what they have no word for begins with `cnstra.`.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any
@@ -21,7 +21,8 @@ from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
 from cnstra.jobs.tracing import trace_in
 from cnstra.telemetry.handlers import wrap_handlers
-from cnstra.telemetry.outcomes import outcome_of, system_of
+from cnstra.telemetry.outcomes import outcome_of
+from cnstra.telemetry.servers import server_of, system_of
 
 __all__ = ["Telemetry"]
 
@@ -29,13 +30,24 @@ try:
     from opentelemetry import metrics, trace
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+    from opentelemetry.trace import (
+        Link,
+        Span,
+        SpanContext,
+        SpanKind,
+        Status,
+        StatusCode,
+        TracerProvider,
+    )
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError as error:
     raise MissingExtra(what="OpenTelemetry", extra="otel", reason=error) from error
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """The buckets of durations: jobs may be short or long."""
+
+SHORT = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+"""Those of sending, as the semantic conventions want them."""
 
 W3C = TraceContextTextMapPropagator()
 
@@ -67,6 +79,9 @@ class Telemetry(Onlooker):
         self._duration = meter.create_histogram(
             "messaging.process.duration", "s", explicit_bucket_boundaries_advisory=SECONDS
         )
+        self._sends = meter.create_histogram(
+            "messaging.client.operation.duration", "s", explicit_bucket_boundaries_advisory=SHORT
+        )
         self._running = meter.create_up_down_counter("cnstra.jobs.active", "{job}")
         meter.create_observable_gauge("cnstra.queue.depth", [self._depths], "{job}")
 
@@ -75,15 +90,48 @@ class Telemetry(Onlooker):
     @contextmanager
     def sending(self, queue: str, url: str, count: int) -> Generator[str | None, None, None]:
         """A span for jobs that are sent; yields what they carry of it."""
+        with self._sent_as(SpanKind.PRODUCER, queue, url, count):
+            yield _carried()
+
+    @contextmanager
+    def creating(self, queue: str, url: str) -> Generator[str | None, None, None]:
+        """A span for a job that is sent later; yields what it carries of it."""
+        about: dict[str, Any] = _about(queue, url, "create")
+        with self._tracer.start_as_current_span(
+            f"create {queue}", kind=SpanKind.PRODUCER, attributes=about
+        ):
+            yield _carried()
+
+    @contextmanager
+    def sending_on(
+        self, queue: str, url: str, traces: Sequence[str | None]
+    ) -> Generator[None, None, None]:
+        """A span for jobs that were made before, with a link to where each was."""
+        links = [Link(_span_context(one)) for one in traces if one is not None]
+        with self._sent_as(SpanKind.CLIENT, queue, url, len(traces), links):
+            yield
+
+    @contextmanager
+    def _sent_as(
+        self, kind: SpanKind, queue: str, url: str, count: int, links: Sequence[Link] = ()
+    ) -> Generator[None, None, None]:
         about: dict[str, Any] = _about(queue, url, "send")
         several = {"messaging.batch.message_count": count} if count != 1 else {}
-        with self._tracer.start_as_current_span(
-            f"send {queue}", kind=SpanKind.PRODUCER, attributes={**about, **several}
-        ):
-            carrier: dict[str, str] = {}
-            W3C.inject(carrier)
-            yield carrier.get("traceparent")
-        self._sent.add(count, about)
+        failed: dict[str, str] = {}
+        started = perf_counter()
+        try:
+            with self._tracer.start_as_current_span(
+                f"send {queue}", kind=kind, attributes={**about, **several}, links=links
+            ) as span:
+                try:
+                    yield
+                except Exception as error:
+                    failed["error.type"] = type(error).__qualname__
+                    span.set_attributes(failed)
+                    raise
+        finally:
+            self._sends.record(perf_counter() - started, {**about, **failed})
+            self._sent.add(count, {**about, **failed})
 
     # --- a worker
 
@@ -108,6 +156,7 @@ class Telemetry(Onlooker):
             context=_context_in(delivery),
             kind=SpanKind.CONSUMER,
             attributes={**about, **_about_delivery(delivery)},
+            links=_around(),
         )
         started = perf_counter()
         self._running.add(1, about)
@@ -142,8 +191,25 @@ def span_fields() -> dict[str, str]:
     }
 
 
-def _about(queue: str, url: str, operation: str | None = None) -> dict[str, str]:
-    about = {"messaging.system": system_of(url), "messaging.destination.name": queue}
+def _carried() -> str | None:
+    """What a job carries of the current span."""
+    carrier: dict[str, str] = {}
+    W3C.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def _around() -> Sequence[Link]:
+    """A link to the span in which the worker itself runs, if it does: the job's is the parent."""
+    context = trace.get_current_span().get_span_context()
+    return [Link(context)] if context.is_valid else []
+
+
+def _about(queue: str, url: str, operation: str | None = None) -> dict[str, str | int]:
+    about: dict[str, str | int] = {
+        "messaging.system": system_of(url),
+        "messaging.destination.name": queue,
+        **server_of(url),
+    }
     if operation is None:
         return about
     return {
@@ -166,7 +232,15 @@ def _about_delivery(delivery: Delivery) -> dict[str, Any]:
 def _context_in(delivery: Delivery) -> Context | None:
     """Where the trace of the job goes on: its own, or a new one."""
     carried = trace_in(delivery.data)
-    return Context() if carried is None else W3C.extract({"traceparent": carried}, Context())
+    return Context() if carried is None else _context_of(carried)
+
+
+def _context_of(traceparent: str) -> Context:
+    return W3C.extract({"traceparent": traceparent}, Context())
+
+
+def _span_context(traceparent: str) -> SpanContext:
+    return trace.get_current_span(_context_of(traceparent)).get_span_context()
 
 
 def _tell(span: Span, settled: Settled) -> dict[str, str]:

@@ -29,22 +29,3 @@ def outcome_of(settlement: Settlement) -> tuple[Outcome, WireError | None]:
             return "dead", error
         case Lost():
             return "lost", None
-
-
-def system_of(url: str) -> str:
-    """The broker, as the semantic conventions for messaging name it, or would."""
-    scheme = url.partition(":")[0]
-    return SYSTEMS.get(scheme, scheme)
-
-
-SYSTEMS = {
-    "amqp": "rabbitmq",
-    "amqps": "rabbitmq",
-    "nats": "nats",
-    "postgres": "postgresql",
-    "redis": "bullmq",
-    "rediss": "bullmq",
-    "sqs": "aws_sqs",
-    "tls": "nats",
-    "unix": "bullmq",
-}

@@ -31,13 +31,15 @@ PATIENCE = 5.0
 """Seconds that a client has to ask."""
 
 LONGEST_REQUEST = 8192
+NONE: Mapping[str, int] = {}
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was seen of one queue."""
+    """What was seen of queues of one name, by where they are: a name is told of once only."""
 
+    queues: dict[str, Queue] = field(default_factory=dict[str, Queue])
     active: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter[Outcome])
     seconds: float = 0.0
@@ -59,7 +61,7 @@ class Metrics(Onlooker):
             remedy = "give HOST:PORT, or :PORT, as in :9464"
             raise InvalidOption(option="metrics", value=address, remedy=remedy)
         self._host, self._port = host.strip("[]") or None, int(port)
-        self._tallies: dict[Queue, Tally] = {}
+        self._tallies: dict[str, Tally] = {}
         self.port: int | None = None
         """Where it listens, while it does."""
 
@@ -68,7 +70,7 @@ class Metrics(Onlooker):
 
     @asynccontextmanager
     async def _served(self, queue: Queue) -> AsyncGenerator[None, None]:
-        self._tallies.setdefault(queue, Tally())
+        self._tally(queue)
         if self.port is not None:  # of another worker of this process
             yield
             return
@@ -81,7 +83,7 @@ class Metrics(Onlooker):
 
     async def attempt(self, queue: Queue, delivery: Delivery, work: Work) -> Settled:
         del delivery
-        tally, started = self._tallies.setdefault(queue, Tally()), SYSTEM_CLOCK.monotonic()
+        tally, started = self._tally(queue), SYSTEM_CLOCK.monotonic()
         tally.active += 1
         try:
             settled = await work()
@@ -93,11 +95,18 @@ class Metrics(Onlooker):
         tally.buckets[bisect_left(BUCKETS, took)] += 1
         return settled
 
+    def _tally(self, queue: Queue) -> Tally:
+        tally = self._tallies.setdefault(queue.name, Tally())
+        tally.queues[queue.url] = queue
+        return tally
+
     # --- on the I/O thread
 
     async def _listen(self) -> asyncio.Server:
         try:
-            server = await asyncio.start_server(self._answer, self._host, self._port)
+            server = await asyncio.start_server(
+                self._answer, self._host, self._port, limit=LONGEST_REQUEST
+            )
         except OSError as error:
             remedy = f"{error.strerror or error}: give another port"
             address = f"{self._host or ''}:{self._port}"
@@ -107,7 +116,7 @@ class Metrics(Onlooker):
         return server
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+        with suppress(OSError, TimeoutError, EOFError, asyncio.LimitOverrunError):
             async with asyncio.timeout(PATIENCE):
                 asked = await reader.readuntil(b"\r\n\r\n")
             method, path = [*asked.split(b" ", 2), b"", b""][:2]
@@ -124,8 +133,9 @@ class Metrics(Onlooker):
         lines: list[str] = []
         for name, kind, help_text in FAMILIES:
             lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
-            for queue, tally in self._tallies.items():
-                lines += _lines(name, queue, tally, await _depths(name, queue))
+            for queue, tally in list(self._tallies.items()):
+                depths = await _depths(tally) if name == "cnstra_queue_jobs" else NONE
+                lines += _lines(name, queue, tally, depths)
         return "\n".join(lines) + "\n"
 
 
@@ -137,17 +147,17 @@ FAMILIES = (
 )
 
 
-async def _depths(name: str, queue: Queue) -> Mapping[str, int]:
-    """How many jobs are in each state; nothing while the broker is away."""
-    if name != "cnstra_queue_jobs":
-        return {}
-    with suppress(CnstraError):
-        return {str(state): count for state, count in (await queue.counts()).items()}
-    return {}
+async def _depths(tally: Tally) -> Mapping[str, int]:
+    """How many jobs are in each state, without those of a broker that is away."""
+    depths: Counter[str] = Counter()
+    for queue in list(tally.queues.values()):
+        with suppress(CnstraError):
+            depths.update(await queue.counts())
+    return depths
 
 
-def _lines(name: str, queue: Queue, tally: Tally, depths: Mapping[str, int]) -> Iterator[str]:
-    label = f'queue="{_escaped(queue.name)}"'
+def _lines(name: str, queue: str, tally: Tally, depths: Mapping[str, int]) -> Iterator[str]:
+    label = f'queue="{_escaped(queue)}"'
     match name:
         case "cnstra_jobs_active":
             yield f"{name}{{{label}}} {tally.active}"

@@ -33,10 +33,11 @@ def demo(
         "cnstra-demo-report.json"
     ),
 ) -> None:
-    """Audit this machine's Python packages while the worker is killed, again and again.
+    """Audit Python packages while the worker is killed.
 
-    One job a package: it reads the package's RECORD, hashes each file and joins a verdict. At the
-    end a plain loop over the same files shows whether the verdicts are right.
+    Those of this machine, and it is killed again and again. One job a package: it reads the
+    package's RECORD, hashes each file and joins a verdict. At the end a plain loop over the same
+    files shows whether the verdicts are right.
     """
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: nothing stays behind
