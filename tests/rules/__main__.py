@@ -26,7 +26,7 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
     options = parser.parse_args()
-    mutations = [one for one in _tables() if not options.rules or one.rule in options.rules]
+    mutations = [one for one in tables() if not options.rules or one.rule in options.rules]
     if not mutations:
         parser.error(f"no line is there for {', '.join(options.rules)}")
     complaints = [*_broken_lines(mutations), *_red_without_mutation(mutations)]
@@ -40,7 +40,8 @@ def main() -> int:
     return 1 if complaints else 0
 
 
-def _tables() -> Iterator[Mutation]:
+def tables() -> Iterator[Mutation]:
+    """Every line of every table."""
     for module in pkgutil.iter_modules(tests.rules.__path__):
         if module.name not in NO_MODULE:
             yield from importlib.import_module(f"tests.rules.{module.name}").MUTATIONS

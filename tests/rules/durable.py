@@ -41,8 +41,8 @@ MUTATIONS = (
         "D1",
         "a context is saved with its activation",
         "durable/recording.py",
-        '            self._progress.put(f"c/{change.neuron_name}", change.value.data)',
-        "            pass",
+        "            self._progress.put_context(\n                name, change.value.data, ",
+        "            _ = (\n                name, change.value.data, ",
         D1 + "test_context_and_results_outlive_an_attempt",
     ),
     # --- D2
@@ -386,8 +386,8 @@ MUTATIONS = (
         "D10",
         "a payload is decoded on the first attempt too",
         "durable/recording.py",
-        "Signal(name, codec.decode(data), own_key)",
-        "Signal(name, signal.payload, own_key)",
+        "                copy = _copy_of(codec, data, own_key)",
+        "                copy = Signal(name, signal.payload, own_key)",
         D10 + "test_branches_share_no_payload",
     ),
     Mutation(

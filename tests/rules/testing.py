@@ -24,8 +24,8 @@ MUTATIONS = [
         "durable/recording.py",
         """            for prefix in ("t/", "e/", "s/"):
                 progress.delete(prefix + key)
-            for entry""",
-        "            for entry",
+            for successor""",
+        "            for successor",
         STEP,
     ),
     Mutation(
