@@ -1,4 +1,4 @@
-"""`python -m tests.rules` takes lines out and sees tests turn red; here, that the lines are there."""
+"""`python -m tests.rules` takes lines out and sees tests turn red. Here: the lines are there."""
 
 import pytest
 
