@@ -89,12 +89,18 @@ def _ended_by(story: Story) -> int:
     return sum(one.moment in (*DEATHS, "stalls") for one in story.came)
 
 
-def trials_of(shape: Shape, durability: Durability, quiet: Story) -> Iterator[Trial]:
-    """Each fault at each point that was passed without any."""
+def trials_of(
+    shape: Shape, durability: Durability, quiet: Story, *, virtual: bool = True
+) -> Iterator[Trial]:
+    """Each fault at each point that was passed without any; where time is real, those alone that
+    wait for no lease to pass.
+    """
     for life, calls in sorted(quiet.calls.items()):
         for call, times in calls.items():
             for number in range(1, times + 1):
                 for moment in MOMENTS[call]:
+                    if moment == "late" and not virtual:
+                        continue
                     fault = (Fault(call, number, moment),)
                     if life == ENQUEUER:
                         yield Trial(shape, durability, enqueuing=fault)
@@ -116,7 +122,7 @@ def try_shape(place: Field, store: str, shape: Shape, sample: float, seed: int) 
         quiet = place.play(Trial(shape, durability))
         tally.complaints += judge(Trial(shape, durability), quiet, expected)
         tally.trials["points"] += sum(sum(calls.values()) for calls in quiet.calls.values())
-        for trial in trials_of(shape, durability, quiet):
+        for trial in trials_of(shape, durability, quiet, virtual=place.virtual):
             if chance.random() < sample:
                 _try(place, trial, expected, tally)
     tally.seconds = time.monotonic() - began
