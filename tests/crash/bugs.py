@@ -169,6 +169,19 @@ def as_they_come() -> Worker:
     return fetching(in_order=False)
 
 
+def of_a_set() -> Worker:
+    """A fan-out over what has no order of its own."""
+    order, done = collateral("order", dict), collateral("done", str)
+    split = neuron("split", {"done": done})
+
+    @split.dendrite(order)
+    def on_order(payload: Any, axon: Any) -> Any:
+        names = {"anna", "bert", "carl", "dora", "emil"}
+        return [axon.done.create_signal(one) for one in names]
+
+    return worker(split)
+
+
 def unstable_order() -> Worker:
     """The same without a checkpoint between the answers and their use."""
     found = fetching(in_order=False)

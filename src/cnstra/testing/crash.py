@@ -107,7 +107,7 @@ async def crash_everywhere(
 
 
 def _check(
-    engine: str, broker: str, schedules: int, by_chance: int, without: Collection[Fault]
+    engine: str, broker: str, schedules: int, by_chance: int, without: Collection[object]
 ) -> None:
     """Raises `InvalidOption`."""
     if engine not in ("simulation", "processes"):

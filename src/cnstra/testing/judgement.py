@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from cnstra.testing.faults import Fault
 from cnstra.testing.observation import Observation, Slot
@@ -35,8 +35,8 @@ class Other(NamedTuple):
 STRUCK = Other("without faults")
 AGAIN = Other(
     "the first time",
-    ": the flow depends on chance, on the time, or on what its module remembers. Where it may, "
-    "leave that out by view=",
+    ": the flow depends on chance, on the time, on the order of a set, or on what its module "
+    "remembers. Where it may, leave that out by view=",
 )
 REORDERED = Other(
     "in another order of tasks",
@@ -96,12 +96,13 @@ def _overwritten(seen: Observation) -> Iterator[Complaint]:
 def _contexts(mine: Any, theirs: Any, other: Other) -> Iterator[Complaint]:
     if mine == theirs:
         return
-    if not isinstance(mine, Mapping) or not isinstance(theirs, Mapping):
+    if not all(isinstance(one, Mapping) for one in (mine, theirs)):
         yield Complaint(CONTEXT, f"the context is {other.than(mine, theirs)}")
         return
-    for neuron in sorted({*mine, *theirs}):
-        if mine.get(neuron) != theirs.get(neuron):
-            told = other.than(mine.get(neuron), theirs.get(neuron))
+    ours, calm = cast(Mapping[str, Any], mine), cast(Mapping[str, Any], theirs)
+    for neuron in sorted({*ours, *calm}):
+        if ours.get(neuron) != calm.get(neuron):
+            told = other.than(ours.get(neuron), calm.get(neuron))
             yield Complaint(CONTEXT, f"the context of neuron {neuron!r} is {told}")
 
 

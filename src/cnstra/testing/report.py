@@ -64,6 +64,7 @@ class CrashReport:
 
     def check(self) -> None:
         """Raise `CrashTestFailed` if anything was found."""
+        __tracebackhide__ = True
         if self.findings:
             raise CrashTestFailed(str(self))
 

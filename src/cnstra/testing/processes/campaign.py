@@ -16,6 +16,7 @@ from cnstra.jobs.envelope import job_data, signal_in
 from cnstra.jobs.retry import backoff_of
 from cnstra.testing.app import target_of
 from cnstra.testing.faults import Fault, Kind, Point
+from cnstra.testing.judgement import AGAIN
 from cnstra.testing.observation import Observation
 from cnstra.testing.processes.orders import Orders, Outcome, Strike
 from cnstra.testing.report import CrashTestFailed
@@ -24,6 +25,9 @@ from cnstra.testing.tally import Tally
 
 FORGE = "cnstra.testing.processes.forge"
 MOST_OF_AN_ERROR = 3000
+
+ONCE_MORE = "once more"
+"""The token of the undisturbed run in another process, in which sets have another order."""
 
 NOT_REACHED = "its point is not passed any more: the flow is another than the one that failed"
 UNGUARDED = (
@@ -58,21 +62,27 @@ class Processes:
         """All points, or the one that the token names. Raises `CrashTestFailed` if the flow fails
         even where nothing strikes.
         """
-        strike = None if replay is None else _strike(replay)
+        strike = None if replay in (None, ONCE_MORE) else _strike(replay)
         with tempfile.TemporaryDirectory(prefix="cnstra-crash-") as folder:
             calm: Observation | None = None
-            for outcome in self._outcomes(folder, strike):
+            for outcome in self._outcomes(folder, strike, strikes=replay != ONCE_MORE):
                 seen = _retold(outcome)
                 if calm is None:
                     calm = seen
-                    if calm.state == "stuck":
-                        calm.error = (
-                            f"its process died, or was not done after {self._patience:.0f} s. "
-                            f"It said:\n{self._said()}"
-                        )
-                    self._tally.require_well(calm)
+                    self._require_well(calm)
                 elif outcome.strike is not None:
                     self._judge(seen, calm, outcome.strike, replay)
+            if calm is not None and strike is None:
+                for outcome in self._outcomes(folder, None, strikes=False, hash_seed="2"):
+                    self._tally.compare(_retold(outcome), calm, AGAIN, ONCE_MORE)
+
+    def _require_well(self, calm: Observation) -> None:
+        if calm.state == "stuck":
+            calm.error = (
+                f"its process died, or was not done after {self._patience:.0f} s. "
+                f"It said:\n{self._said()}"
+            )
+        self._tally.require_well(calm)
 
     def _judge(
         self, seen: Observation, calm: Observation, strike: Strike, replay: str | None
@@ -82,15 +92,24 @@ class Processes:
         self._tally.points += 1
         self._tally.add(seen, calm, f"{strike.kind}/{strike.fault.name}/{strike.number}")
 
-    def _outcomes(self, folder: str, strike: Strike | None) -> Iterator[Outcome]:
-        signal = msgspec.Raw(msgspec.json.encode(self._signal))
-        orders = Orders(self._target, signal, folder, self._options, self._patience, strike)
+    def _outcomes(
+        self, folder: str, strike: Strike | None, *, strikes: bool, hash_seed: str = "1"
+    ) -> Iterator[Outcome]:
+        orders = Orders(
+            self._target,
+            msgspec.Raw(msgspec.json.encode(self._signal)),
+            folder,
+            self._options,
+            self._patience,
+            strike,
+            strikes,
+        )
         path = os.pathsep.join([os.fspath(Path.cwd()), *(one for one in sys.path if one)])
         with (
             tempfile.TemporaryFile(dir=folder) as errors,
             subprocess.Popen(
                 [sys.executable, "-m", FORGE],
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": hash_seed},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -131,8 +150,9 @@ def _retold(outcome: Outcome) -> Observation:
     return seen
 
 
-def _strike(replay: str) -> Strike:
+def _strike(replay: str | None) -> Strike:
     try:
+        assert replay is not None
         kind, fault, number = replay.split("/")
         return Strike(cast(Kind, kind), Fault[fault], int(number))
     except (KeyError, ValueError) as error:

@@ -52,6 +52,8 @@ class Forge:
     def outcomes(self) -> Iterator[Outcome]:
         """The run without a death, then one for each point, until there is none left."""
         yield Outcome(None, [*self._run(None)])
+        if not self._orders.strikes:
+            return
         if self._orders.strike is not None:
             yield self._outcome(self._orders.strike)
             return

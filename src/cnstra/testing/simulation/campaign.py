@@ -137,8 +137,8 @@ class Simulation:
         """The case of a finding. Raises `InvalidOption` if this flow has no such point."""
         case = self._case(token)
         if case.place is not None:
-            kinds = [one.kind for one in self._undisturbed(case.calm).seen.points]
-            if case.place >= len(kinds) or case.fault not in FAULTS[kinds[case.place]]:
+            points = self._undisturbed(case.calm).seen.points
+            if case.place >= len(points) or case.fault not in FAULTS[points[case.place].kind]:
                 raise InvalidOption(option="replay", value=token, remedy=NOT_REACHED)
         return case
 
