@@ -96,6 +96,7 @@ def cnstra_crashes(request: Any) -> Callable[..., Any]:
     }
 
     async def crash(app: Any, signal: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
         report = await crash_everywhere(app, signal, **{**given, **options})
         report.check()
         return report

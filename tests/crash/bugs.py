@@ -1,6 +1,7 @@
 """Flows with the bugs that are common, each beside the same flow done right."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +16,9 @@ ORDER = {"collateralName": "order", "payload": {"id": 7}}
 
 
 def worker(*neurons: Any) -> Worker:
-    queue = Queue("orders", "memory://bugs")
-    return Worker(queue, CNS(neurons), results=["done"], durability="step")
+    cns = CNS(neurons)
+    results = [one for one in ("done",) if one in cns.network.collaterals]
+    return Worker(Queue("orders", "memory://bugs"), cns, results=results, durability="step")
 
 
 def charging(key_of: Callable[[Context[Any]], str | None]) -> Worker:
@@ -167,5 +169,96 @@ def as_they_come() -> Worker:
     return fetching(in_order=False)
 
 
+def of_a_set() -> Worker:
+    """A fan-out over what has no order of its own."""
+    order, done = collateral("order", dict), collateral("done", str)
+    split = neuron("split", {"done": done})
+
+    @split.dendrite(order)
+    def on_order(payload: Any, axon: Any) -> Any:
+        names = {"anna", "bert", "carl", "dora", "emil"}
+        return [axon.done.create_signal(one) for one in names]
+
+    return worker(split)
+
+
+def unstable_order() -> Worker:
+    """The same without a checkpoint between the answers and their use."""
+    found = fetching(in_order=False)
+    return Worker(found.queue, found.cns, results=["done"])
+
+
 def as_they_were_asked() -> Worker:
     return fetching(in_order=True)
+
+
+def counting(at_once: bool) -> Worker:
+    """A join that counts in its context, over a wait or at one go."""
+    order, part, done = (collateral(name, Any) for name in ("order", "part", "done"))
+    split, join = neuron("split", {"part": part}), neuron("join", {"done": done})
+
+    @split.dendrite(order)
+    def on_order(payload: Any, axon: Any) -> Any:
+        return [axon.part.create_signal(number) for number in range(3)]
+
+    @join.dendrite(part)
+    async def on_part(number: int, axon: Any, ctx: Context[Any]) -> Any:
+        count = ctx.get(0)
+        await asyncio.sleep(1.0)
+        if at_once:
+            count = ctx.get(0)
+        ctx.set(count + 1)
+        return axon.done.create_signal(count + 1) if count == 2 else None
+
+    return worker(split, join)
+
+
+def counted_over_a_wait() -> Worker:
+    return counting(at_once=False)
+
+
+def counted_at_once() -> Worker:
+    return counting(at_once=True)
+
+
+visits: list[int] = []
+
+
+def remembering() -> Worker:
+    """Answers with what its module has kept of all jobs."""
+    order, done = collateral("order", dict), collateral("done", Any)
+    till = neuron("till", {"done": done})
+
+    @till.dendrite(order)
+    def on_order(payload: Any, axon: Any) -> Any:
+        visits.append(payload["id"])
+        return axon.done.create_signal(len(visits))
+
+    return worker(till)
+
+
+def talkative() -> Worker:
+    """Prints, which is nobody's business."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done})
+
+    @till.dendrite(order)
+    async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        print("charging", payload, flush=True)
+        effects.record("charge", ctx.idempotency_key)
+        return axon.done.create_signal(payload)
+
+    return worker(till)
+
+
+def speechless() -> Worker:
+    """Its process dies of itself."""
+    order = collateral("order", dict)
+    till = neuron("till")
+
+    @till.dendrite(order)
+    async def on_order(payload: Any) -> None:
+        print("out of paper", flush=True)
+        os._exit(3)
+
+    return worker(till)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.crash.invariants import SAME_TRACE
 from tests.rules.mutation import ROOT, Mutation, copied
 
 PATIENCE = 600
@@ -225,6 +226,25 @@ CONTROLS = (
         "memory",
         "chain of async",
         EMPTY,
+    ),
+    Control(
+        "end the worker when its broker is away",
+        "jobs/consumer.py",
+        "                pause = min(pause * 2, LONGEST_PAUSE)\n                continue\n",
+        "                pause = min(pause * 2, LONGEST_PAUSE)\n                return\n",
+        "memory",
+        "chain of async",
+        BOUNDED,
+    ),
+    Control(
+        "resume branches in an order of chance",
+        "durable/recording.py",
+        "        self._owed = len(items)\n        return items\n",
+        "        self._owed = len(items)\n"
+        "        __import__('random').SystemRandom().shuffle(items)\n        return items\n",
+        "memory",
+        "wide fan-out",
+        SAME_TRACE,
     ),
 )
 

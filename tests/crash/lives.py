@@ -35,8 +35,8 @@ MOMENTS: Mapping[str, Sequence[Moment]] = {
     "start": ("after",),
     "end": ("after",),
     "enqueue": ("before", "after", "lost", "refused"),
-    "receive": ("after",),
-    "take": ("after", "twice", "late"),
+    "receive": ("after", "lost"),
+    "take": ("after", "lost", "twice", "late"),
     "load": ("before", "after", "lost", "refused"),
     "commit": ("before", "after", "lost", "refused", "stalls"),
     "finish": ("before", "after", "lost", "refused", "stalls"),
@@ -145,6 +145,11 @@ class Life:
         fault = self._faults.get((name, self.calls[name]))
         return "" if fault is None else fault.moment
 
+    def next_moment(self, name: str) -> str:
+        """What will befall the next call of that name."""
+        fault = self._faults.get((name, self.calls[name] + 1))
+        return "" if fault is None else fault.moment
+
     async def stand_still(self) -> None:
         """Wait, once it stands still, until it goes on."""
         if self.stalled.is_set():
@@ -248,7 +253,12 @@ class MortalBroker:
         if self._life.is_dead:
             await asyncio.sleep(0)  # until the worker has heard of its end
             return ()
-        found = await self._inner.receive(limit, lease=lease, wait=wait, rate=rate)
+        ask = partial(self._inner.receive, limit, lease=lease, wait=wait, rate=rate)
+        in_vain = lost(self._inner) if self._life.next_moment("receive") == "lost" else None
+        if in_vain is not None:
+            with in_vain:
+                return await self._life.call("receive", ask, _broker_away)
+        found = await ask()
         for one in found:
             self._life.loaded(one.run, one.saved)
 
@@ -298,7 +308,8 @@ class MortalBroker:
 
     def _answers(self, name: str) -> AbstractContextManager[None]:
         """Whether the broker hears any, while such a call is made."""
-        return lost(self._inner) if self._life.moment(name) == "lost" else nullcontext()
+        is_lost = self._life.moment(name) == "lost"
+        return (lost(self._inner) if is_lost else None) or nullcontext()
 
     def _settled(
         self, delivery: Delivery, ticket: Ticket | None, ahead: Sequence[Delivery]

@@ -32,6 +32,7 @@ BUGS: list[tuple[Make, str, Make]] = [
     (bugs.shared_basket, "the result is", bugs.kept_basket),
     (bugs.swallowed_abort, "'mail' of neuron 'mailer' is missing", bugs.heeded_abort),
     (bugs.as_they_come, "the result is", bugs.as_they_were_asked),
+    (bugs.counted_over_a_wait, "let no await be between", bugs.counted_at_once),
 ]
 
 
@@ -72,6 +73,87 @@ async def test_a_repeat_under_its_key_is_reported_and_is_no_fault() -> None:
     assert places["after effect 'charge' of neuron 'till': the process died"] == 1
     assert "effect 'charge' of neuron 'till' was repeated under its key" in str(report)
     assert report.ok
+
+
+async def test_what_has_no_key_or_several_was_not_repeated_under_its_key() -> None:
+    for make in (bugs.no_key, bugs.fresh_key):
+        report = await crash_everywhere(make, ORDER, by_chance=0)
+
+        assert not report.ok
+        assert report.repeats == {}
+
+
+async def test_a_report_tells_a_cause_once_and_before_what_comes_of_it() -> None:
+    told = str(await crash_everywhere(bugs.unstable_order, ORDER, by_chance=10))
+
+    assert told.count("one activation of neuron 'use' was given") == 1
+    assert told.index("one activation of neuron 'use'") < told.index("the result is")
+    assert "', and so in " in told
+
+
+async def test_what_differs_with_nothing_striking_it_is_said_to() -> None:
+    bugs.visits.clear()
+
+    report = await crash_everywhere(bugs.remembering, ORDER, by_chance=0)
+    first = report.findings[0]
+    bugs.visits.clear()
+    again = await crash_everywhere(bugs.remembering, ORDER, replay=first.replay)
+
+    assert (first.where, first.replay) == ("nothing struck", "0/0")
+    assert "and the first time {'results': [1]}: the flow depends on chance" in first.what
+    assert again.findings == (first,)
+    assert (await crash_everywhere(bugs.remembering, ORDER, view=lambda seen: None)).ok
+
+
+async def test_what_could_not_be_compared_is_said() -> None:
+    def silent() -> Worker:
+        order = collateral("order", Any)
+        till = neuron("till").dendrite(order, lambda payload: None)
+        return Worker(Queue("orders", "memory://silent"), CNS([till]))
+
+    report = await crash_everywhere(silent, ORDER, by_chance=0)
+
+    assert [note.split(",")[0] for note in report.notes] == [
+        "The job had no result", "No effect was recorded",
+    ]  # fmt: skip
+    assert report.notes[0] in str(report)
+    assert (await crash_everywhere(bugs.stable_key, ORDER, by_chance=0)).notes == ()
+
+
+def polling(broken: bool = False) -> Worker:
+    """A loop that waits for a day each time, and counts in its payload; or in what it keeps."""
+    order, again, done = (collateral(name, Any) for name in ("order", "again", "done"))
+    poll = neuron("poll", {"again": again, "done": done})
+
+    @poll.dendrite([order, again])
+    async def on_time(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        seen = ctx.get(0) if broken else payload.get("seen", 0)
+        ctx.set(seen + 1)
+        await asyncio.sleep(86_400.0)
+        effects.record("poll", ctx.idempotency_key)
+        target = axon.done if seen == 2 else axon.again
+        return target.create_signal({"seen": seen + 1})
+
+    return Worker(Queue("orders", "memory://polling"), CNS([poll]), results=[done])
+
+
+@pytest.mark.parametrize("broker", ["table", "messages"])
+async def test_a_flow_that_waits_for_days_ends_after_them(broker: Any) -> None:
+    report = await crash_everywhere(polling, ORDER, broker=broker, by_chance=0, max_attempts=2)
+
+    report.check()
+    assert report.deaths > 10
+
+
+async def test_a_loop_without_an_end_is_said_to_be_one() -> None:
+    """A count that a failed handler keeps is passed by, and the loop goes on."""
+    report = await crash_everywhere(
+        lambda: polling(broken=True), ORDER, by_chance=0, max_attempts=2
+    )
+
+    ends = [one.what for one in report.findings if "never ended" in one.what]
+    assert ends
+    assert "60 days, 0:00:00 of its own time are over (within=)" in ends[0]
 
 
 def flow(durability: Any = "behind", pause: float = 1.0) -> Worker:
@@ -168,8 +250,59 @@ async def test_what_keeps_the_application_from_starting_is_raised() -> None:
 async def test_a_replay_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidOption, match="what a finding of the report says"):
         await crash_everywhere(flow, ORDER, replay="0/0/1/NOTHING")
-    with pytest.raises(InvalidOption, match="simulation"):
-        await crash_everywhere(flow, ORDER, engine="threads")  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption, match="its point is not passed any more"):
+        await crash_everywhere(flow, ORDER, replay="0/0/999/DIE")
+    with pytest.raises(InvalidOption, match="its point is not passed any more"):
+        await crash_everywhere(flow, ORDER, replay="0/0/1/REPLY_LOST")
+    with pytest.raises(InvalidOption, match="its point is not passed any more"):
+        await crash_everywhere(process_flow, ORDER, engine="processes", replay="settle/DIE_AFTER/9")
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"engine": "threads"}, '"simulation" or "processes"'),
+        ({"broker": "rabbitmq"}, '"table" or "messages"'),
+        ({"without": ["DIE"]}, "a list of faults"),
+        ({"schedules": 0}, "one schedule or more"),
+        ({"engine": "processes", "broker": "messages"}, "leave them to"),
+        ({"engine": "processes", "without": [Fault.DIE]}, "leave them to"),
+    ],
+)
+async def test_an_option_that_is_none_is_refused(options: Any, remedy: str) -> None:
+    with pytest.raises(InvalidOption, match=remedy):
+        await crash_everywhere(process_flow, ORDER, **options)
+
+
+async def make_late() -> Worker:
+    return flow()
+
+
+def make_none() -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("app", "remedy"),
+    [
+        (lambda payload: None, "a function without parameters that returns a Worker"),
+        (CNS(), "a function without parameters that returns a Worker"),
+        (make_none, "it returned None, and should return a Worker"),
+        (make_late, "it returned <coroutine object make_late"),
+    ],
+)
+async def test_what_is_no_application_is_refused(app: Any, remedy: str) -> None:
+    with pytest.raises(InvalidOption, match=remedy):
+        await crash_everywhere(app, ORDER)
+
+
+async def test_a_signal_that_no_neuron_hears_is_no_subject() -> None:
+    signal = {"collateralName": "done", "payload": {}}
+
+    with pytest.raises(CrashTestFailed, match="no neuron hears the signal"):
+        await crash_everywhere(flow, signal)
+    with pytest.raises(CrashTestFailed, match="no neuron hears the signal"):
+        await crash_everywhere(process_flow, signal, engine="processes")
 
 
 async def test_a_dead_process_cleans_up_unseen() -> None:
@@ -244,7 +377,7 @@ async def test_real_processes_are_killed_at_every_point() -> None:
     report = await crash_everywhere(process_flow, ORDER, engine="processes")
 
     report.check()
-    assert report.deaths == report.trials == report.points
+    assert report.deaths == report.trials - 1 == report.points
     assert report.trials > 20
     assert any(repeat.effect == "price" for repeat in report.repeats)
 
@@ -258,6 +391,52 @@ async def test_real_kills_find_a_bug_too_and_replay_it() -> None:
 
     assert "had under several keys" in first.what
     assert [one.where for one in again.findings] == [first.where]
+
+
+async def test_the_order_of_a_set_is_found_to_be_chance() -> None:
+    report = await crash_everywhere("tests.crash.bugs:of_a_set", ORDER, engine="processes")
+    again = await crash_everywhere(
+        "tests.crash.bugs:of_a_set", ORDER, engine="processes", replay="once more"
+    )
+
+    assert [one.replay for one in report.findings] == ["once more"]
+    assert "on the order of a set" in report.findings[0].what
+    assert [one.what for one in again.findings] == [report.findings[0].what]
+
+
+async def test_what_handlers_print_is_nothing_to_the_test() -> None:
+    report = await crash_everywhere("tests.crash.bugs:talkative", ORDER, engine="processes")
+
+    report.check()
+    assert report.trials > 3
+
+
+async def test_a_process_that_dies_of_itself_is_quoted() -> None:
+    with pytest.raises(CrashTestFailed, match=r"its process died, or(.|\n)*out of paper"):
+        await crash_everywhere("tests.crash.bugs:speechless", ORDER, engine="processes")
+
+
+SCRIPT = """
+import asyncio
+from cnstra.testing import crash_everywhere
+from tests.crash.bugs import ORDER, stable_key
+
+def make():
+    return stable_key()
+
+print(asyncio.run(crash_everywhere(make, ORDER, engine="processes")))
+"""
+
+
+def test_a_script_that_its_processes_would_run_again_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "put the call under `if __name__ == '__main__':`" in done.stderr
 
 
 async def test_what_other_processes_cannot_find_is_refused() -> None:

@@ -9,6 +9,14 @@ SEEDS = "crash/test_crash_everywhere.py::test_the_same_seed_gives_the_same_trace
 
 MESSAGE = "crash/test_crash_everywhere.py::test_a_flow_survives_as_a_message[step]"
 
+DAYS = "crash/test_crash_everywhere.py::test_a_flow_that_waits_for_days_ends_after_them[table]"
+COUNT = (
+    "crash/test_crash_everywhere.py::test_a_common_bug_is_caught_and_its_remedy_passes"
+    "[counted_over_a_wait-counted_at_once]"
+)
+PRINTS = "crash/test_crash_everywhere.py::test_what_handlers_print_is_nothing_to_the_test"
+SETS = "crash/test_crash_everywhere.py::test_the_order_of_a_set_is_found_to_be_chance"
+
 MUTATIONS = [
     Mutation(
         "SIM",
@@ -107,5 +115,37 @@ MUTATIONS = [
         "self._timeline.chance.shuffle(steps)",
         "__import__('random').SystemRandom().shuffle(steps)",
         SEEDS,
+    ),
+    Mutation(
+        "SIM",
+        "a flow of days is not all renewals",
+        "testing/simulation/campaign.py",
+        "            lease = trial.lease * STRETCH\n",
+        "            return Calm(seen, lease, trial.duration)\n",
+        DAYS,
+    ),
+    Mutation(
+        "SIM",
+        "a context value that is overwritten is told",
+        "testing/context.py",
+        "            activation.witness.overwrote(activation)\n",
+        "            pass\n",
+        COUNT,
+    ),
+    Mutation(
+        "SIM",
+        "what handlers print is no answer",
+        "testing/processes/forge.py",
+        "    os.dup2(2, 1)\n",
+        "",
+        PRINTS,
+    ),
+    Mutation(
+        "SIM",
+        "the undisturbed run is made in another order of sets",
+        "testing/processes/campaign.py",
+        'strikes=False, hash_seed="2"',
+        "strikes=False",
+        SETS,
     ),
 ]

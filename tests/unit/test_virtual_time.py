@@ -203,3 +203,16 @@ def test_what_is_watched_is_recorded() -> None:
         ("bank.charge", "k"),
         ("bank.refund", None),
     ]
+
+
+def test_a_key_is_found_however_it_was_passed(cnstra_effects: EffectRecorder) -> None:
+    class Bank:
+        def charge(self, amount: int, key: str) -> int:
+            return amount
+
+    bank = cnstra_effects.watch("bank", Bank(), key="key")
+
+    bank.charge(50, "first")
+    bank.charge(50, key="second")
+
+    assert cnstra_effects.keys("bank.charge") == ["first", "second"]

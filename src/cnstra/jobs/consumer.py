@@ -70,9 +70,9 @@ class Consumer:
         self._stopping = False
         self._until_idle = False
 
-    def with_queue(self, queue: Queue) -> "Consumer":
-        """The same, for a worker of another queue."""
-        return Consumer(queue, self._concurrency, self._lease, self._rate_limit)
+    def with_queue(self, queue: Queue, lease: float | None) -> "Consumer":
+        """The same, for a worker of another queue; with another lease, where there is one."""
+        return Consumer(queue, self._concurrency, lease or self._lease, self._rate_limit)
 
     # --- on the worker's thread
 

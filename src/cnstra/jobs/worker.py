@@ -114,15 +114,18 @@ class Worker:
             if receiver.max_duration is None or receiver.max_duration >= limit:
                 raise UnboundedHandler(neuron=receiver.neuron_name, limit=limit)
 
-    def with_queue(self, queue: Queue) -> "Worker":
+    def with_queue(self, queue: Queue, *, lease: float | timedelta | None = None) -> "Worker":
         """The same worker, not running, on another queue and without a history: for a test.
+
+        lease: one of its own, in seconds.
 
         >>> app.worker.with_queue(Queue("orders", "memory://test"))
         """
         other = copy.copy(self)
         other.queue = queue
         other.history = None
-        other._consumer = self._consumer.with_queue(queue)
+        own_lease = None if lease is None else seconds(lease)
+        other._consumer = self._consumer.with_queue(queue, own_lease)
         other._tasks = {}
         other._observers = list(self._observers)
         return other

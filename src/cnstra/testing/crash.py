@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
-from cnstra.cli.targets import load
 from cnstra.clock import seconds
 from cnstra.engine.signals import Signal
 from cnstra.errors import InvalidOption
 from cnstra.jobs.retry import Backoff, BackoffFunction
-from cnstra.jobs.worker import Worker
+from cnstra.testing.app import App, builder
 from cnstra.testing.faults import Fault
 from cnstra.testing.judgement import View
 from cnstra.testing.processes.campaign import Processes
@@ -19,10 +18,6 @@ from cnstra.testing.report import CrashReport
 from cnstra.testing.simulation.campaign import Simulation
 from cnstra.testing.simulation.sites import BrokerKind
 from cnstra.testing.tally import Tally
-
-App = Worker | Callable[[], Worker] | str
-"""A worker; or, better, what makes one, called for each process; or `"module:name"` of either."""
-
 
 PATIENCE = 60.0
 """Seconds of real time that a real process has."""
@@ -84,13 +79,7 @@ async def crash_everywhere(
     >>> report = await crash_everywhere(make_worker, order.create_signal({"id": 7}))
     >>> report.check()
     """
-    if engine not in ("simulation", "processes"):
-        remedy = 'choose "simulation" or "processes"'
-        raise InvalidOption(option="engine", value=engine, remedy=remedy)
-    if schedules < 1 or by_chance < 0:
-        remedy = "try one schedule or more, and no fewer than 0 runs by chance"
-        raise InvalidOption(option="schedules, by_chance", value=(schedules, by_chance),
-                            remedy=remedy)  # fmt: skip
+    _check(engine, broker, schedules, by_chance, without)
     tally = Tally(view)
     options = {"max_attempts": max_attempts, "backoff": backoff}
     campaign: Simulation | Processes
@@ -98,7 +87,7 @@ async def crash_everywhere(
         campaign = Processes(app, signal, tally, options=options, patience=PATIENCE)
     else:
         campaign = Simulation(
-            _builder(app),
+            builder(app),
             signal,
             tally,
             seed=seed,
@@ -117,9 +106,24 @@ async def crash_everywhere(
     return tally.report(engine, seed, time.perf_counter() - started)
 
 
-def _builder(app: App) -> Callable[[], Worker]:
-    if isinstance(app, str):
-        return lambda: load(app, Worker)
-    if isinstance(app, Worker):
-        return lambda: app
-    return app
+def _check(
+    engine: str, broker: str, schedules: int, by_chance: int, without: Collection[object]
+) -> None:
+    """Raises `InvalidOption`."""
+    if engine not in ("simulation", "processes"):
+        remedy = 'choose "simulation" or "processes"'
+        raise InvalidOption(option="engine", value=engine, remedy=remedy)
+    if broker not in ("table", "messages"):
+        remedy = 'choose "table" or "messages"'
+        raise InvalidOption(option="broker", value=broker, remedy=remedy)
+    if schedules < 1 or by_chance < 0:
+        remedy = "try one schedule or more, and no fewer than 0 runs by chance"
+        raise InvalidOption(option="schedules, by_chance", value=(schedules, by_chance),
+                            remedy=remedy)  # fmt: skip
+    if not all(isinstance(one, Fault) for one in without):
+        remedy = "give a list of faults, as [Fault.STOP]"
+        raise InvalidOption(option="without", value=without, remedy=remedy)
+    if engine == "processes" and (broker != "table" or schedules > 1 or without):
+        remedy = 'leave them to engine="simulation": real processes die, on SQLite'
+        raise InvalidOption(option="broker, schedules, without",
+                            value=(broker, schedules, without), remedy=remedy)  # fmt: skip

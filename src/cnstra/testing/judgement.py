@@ -1,13 +1,47 @@
 """Compares a job that was struck with one that was not."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
 from cnstra.testing.faults import Fault
 from cnstra.testing.observation import Observation, Slot
 
 View = Callable[[Any], Any]
+
+RESULT, CONTEXT = "the result", "the context"
+
+LONGEST_VALUE = 300
+RAISED = " (a handler that raises keeps what it has written to its context)"
+
+
+class Complaint(NamedTuple):
+    """Something that is wrong. about: what with; those about the same are told once."""
+
+    about: str
+    what: str
+
+
+class Other(NamedTuple):
+    """The run that a job is compared with. name: what it is called. hint: why they may differ."""
+
+    name: str
+    hint: str = ""
+
+    def than(self, mine: object, theirs: object) -> str:
+        return f"{_shown(mine)}, and {self.name} {_shown(theirs)}{self.hint}"
+
+
+STRUCK = Other("without faults")
+AGAIN = Other(
+    "the first time",
+    ": the flow depends on chance, on the time, on the order of a set, or on what its module "
+    "remembers. Where it may, leave that out by view=",
+)
+REORDERED = Other(
+    "in another order of tasks",
+    ": the flow depends on which of them is first. Where it may, leave that out by view=",
+)
 
 
 class Repeat(NamedTuple):
@@ -17,81 +51,113 @@ class Repeat(NamedTuple):
     neuron: str
 
 
-def complaints(seen: Observation, calm: Observation, view: View) -> Iterator[str]:
-    """What is wrong with the job, in words. `view` is applied to results and context first."""
-    yield from seen.complaints
+def complaints(
+    seen: Observation, calm: Observation, view: View, other: Other = STRUCK
+) -> Iterator[Complaint]:
+    """What is wrong with the job. view: is applied to results and context first."""
+    yield from (Complaint("a rule of the engine", what) for what in seen.complaints)
     if seen.state == "stuck":
-        yield "the job never ended"
+        yield Complaint("the end", f"the job never ended: {seen.error}")
         return
     if seen.state == "dead":
-        yield f"the job was dead-lettered: {seen.error}"
+        yield Complaint("the end", f"the job was dead-lettered: {seen.error}")
         return
-    if view(seen.result) != view(calm.result):
-        yield f"the result is {seen.result}, and without faults {calm.result}"
-    if _context_counts(seen) and view(seen.context) != view(calm.context):
-        yield f"the context is {seen.context}, and without faults {calm.context}"
-    yield from _branches(seen, calm)
+    yield from _overwritten(seen)
     yield from _payloads(seen)
     yield from _effects(seen, calm)
+    yield from _branches(seen, calm)
+    if view(seen.result) != view(calm.result):
+        yield Complaint(RESULT, f"the result is {other.than(seen.result, calm.result)}")
+    if not _has_raised(seen):
+        yield from _contexts(view(seen.context), view(calm.context), other)
 
 
 def repeats(seen: Observation) -> Iterator[Repeat]:
-    """The effects that were had again."""
+    """The effects that were had again under their key."""
     for slot, keys in _keys_by_slot(seen).items():
-        if len(keys) > 1:
+        if len(keys) > 1 and keys[0] is not None and len({*keys}) == 1:
             yield Repeat(slot.name, slot.neuron)
 
 
-def _context_counts(seen: Observation) -> bool:
+def _has_raised(seen: Observation) -> bool:
     """A handler that failed keeps what it wrote: there the context may well be another."""
-    return all(fault is not Fault.RAISE for _, fault in seen.struck)
+    return any(fault is Fault.RAISE for _, fault in seen.struck)
 
 
-def _branches(seen: Observation, calm: Observation) -> Iterator[str]:
-    mine = {one.activation: one.neuron for one in seen.starts}
-    theirs = {one.activation: one.neuron for one in calm.starts}
-    for name in sorted({theirs[key] for key in theirs.keys() - mine}):
-        yield f"an activation of neuron {name!r} never started: a branch was lost"
-    for name in sorted({mine[key] for key in mine.keys() - theirs}):
-        yield (
-            f"neuron {name!r} had an activation that there is none of without faults: what its "
-            "predecessor emits must depend on its payload and context alone"
+def _overwritten(seen: Observation) -> Iterator[Complaint]:
+    for neuron in dict.fromkeys(seen.overwritten):
+        yield Complaint(
+            f"writes of {neuron}",
+            f"neuron {neuron!r} wrote its context over what another activation of it had written "
+            "since ctx.get(): let no await be between ctx.get() and ctx.set()",
         )
 
 
-def _payloads(seen: Observation) -> Iterator[str]:
+def _contexts(mine: Any, theirs: Any, other: Other) -> Iterator[Complaint]:
+    if mine == theirs:
+        return
+    if not all(isinstance(one, Mapping) for one in (mine, theirs)):
+        yield Complaint(CONTEXT, f"the context is {other.than(mine, theirs)}")
+        return
+    ours, calm = cast(Mapping[str, Any], mine), cast(Mapping[str, Any], theirs)
+    for neuron in sorted({*ours, *calm}):
+        if ours.get(neuron) != calm.get(neuron):
+            told = other.than(ours.get(neuron), calm.get(neuron))
+            yield Complaint(CONTEXT, f"the context of neuron {neuron!r} is {told}")
+
+
+def _branches(seen: Observation, calm: Observation) -> Iterator[Complaint]:
+    mine = {one.activation: one.neuron for one in seen.starts}
+    theirs = {one.activation: one.neuron for one in calm.starts}
+    hint = RAISED if _has_raised(seen) else ""
+    for name in sorted({theirs[key] for key in theirs.keys() - mine}):
+        what = f"an activation of neuron {name!r} never started: a branch was lost{hint}"
+        yield Complaint(f"branches of {name}", what)
+    for name in sorted({mine[key] for key in mine.keys() - theirs}):
+        yield Complaint(
+            f"branches of {name}",
+            f"neuron {name!r} had an activation that there is none of without faults: what its "
+            f"predecessor emits must depend on its payload and context alone{hint}",
+        )
+
+
+def _payloads(seen: Observation) -> Iterator[Complaint]:
     by_activation: dict[str, dict[str, str]] = defaultdict(dict)
     for one in seen.starts:
         by_activation[one.activation][one.payload] = one.neuron
     for payloads in by_activation.values():
         if len(payloads) > 1:
             first, second, *_ = payloads
-            yield (
-                f"one activation of neuron {payloads[first]!r} was given {first} and "
-                f"later {second}: what its predecessor emits, or the order of it, "
-                "changes from attempt to attempt"
+            yield Complaint(
+                f"payloads of {payloads[first]}",
+                f"one activation of neuron {payloads[first]!r} was given "
+                f"{_shown(first)} and later {_shown(second)}: what its predecessor emits, or the "
+                "order of it, changes from attempt to attempt",
             )
 
 
-def _effects(seen: Observation, calm: Observation) -> Iterator[str]:
+def _effects(seen: Observation, calm: Observation) -> Iterator[Complaint]:
     mine, theirs = _keys_by_slot(seen), _keys_by_slot(calm)
     for name, neuron in sorted({(one.name, one.neuron) for one in theirs.keys() - mine}):
-        yield f"effect {name!r} of neuron {neuron!r} is missing: it was counted as done"
+        what = f"effect {name!r} of neuron {neuron!r} is missing: it was counted as done"
+        yield Complaint(f"missing {name} of {neuron}", what)
     for name, neuron in sorted({(one.name, one.neuron) for one in mine.keys() - theirs}):
-        yield f"effect {name!r} of neuron {neuron!r} was had, and never without faults"
+        what = f"effect {name!r} of neuron {neuron!r} was had, and never without faults"
+        yield Complaint(f"needless {name} of {neuron}", what)
     for slot, keys in mine.items():
-        if len(keys) == 1:
-            continue
-        if len({*keys}) > 1:
-            yield (
+        about = f"keys of {slot.name} of {slot.neuron}"
+        if len(keys) > 1 and len({*keys}) > 1:
+            yield Complaint(
+                about,
                 f"effect {slot.name!r} of neuron {slot.neuron!r} was had under several keys "
                 f"({', '.join(sorted({str(one) for one in keys}))}): use ctx.idempotency_key, or "
-                "a key that an earlier neuron has put into the payload"
+                "a key that an earlier neuron with checkpoint=True has put into the payload",
             )
-        elif keys[0] is None:
-            yield (
+        elif len(keys) > 1 and keys[0] is None:
+            yield Complaint(
+                about,
                 f"effect {slot.name!r} of neuron {slot.neuron!r} was had {len(keys)} times, "
-                "without a key to know the repeat by"
+                "without a key to know the repeat by: give it ctx.idempotency_key",
             )
 
 
@@ -100,3 +166,8 @@ def _keys_by_slot(seen: Observation) -> dict[Slot, list[str | None]]:
     for one in seen.effects:
         found[one.slot].append(one.key)
     return found
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

@@ -39,7 +39,8 @@ class Observation:
 
     state: how it ended: "completed", "dead", or "stuck" where it never did. error: why it is dead.
     parents: for each activation, the one whose commit started it. struck: what went wrong, where.
-    complaints: what must never be seen, and was. trace: every step, in order.
+    complaints: what must never be seen, and was. overwritten: neurons whose activations lost each
+    other's context values. trace: every step, in order.
     """
 
     state: str = "stuck"
@@ -52,6 +53,7 @@ class Observation:
     points: list[Point] = field(default_factory=list[Point])
     struck: list[tuple[Point, Fault]] = field(default_factory=list[tuple[Point, Fault]])
     complaints: list[str] = field(default_factory=list[str])
+    overwritten: list[str] = field(default_factory=list[str])
     trace: list[str] = field(default_factory=list[str])
 
     def lineage(self, activation: str) -> Iterator[str]:

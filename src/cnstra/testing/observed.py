@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -15,13 +16,16 @@ from cnstra.engine.context_store import ContextStore, Frozen
 from cnstra.engine.network import Network
 from cnstra.engine.neurons import Dendrite, Neuron
 from cnstra.engine.signals import Signal
-from cnstra.testing.witness import Activation, Witness, current
+from cnstra.testing.context import WatchedContext
+from cnstra.testing.witness import Activation, Place, Witness, current
 
 
 def observed(cns: CNS, witness: Witness, clock: Clock) -> CNS:
     """The same graph for a process of its own: its gates and resources are shared with nobody."""
     other = copy.copy(cns.with_resources(()))
-    other.network = Network(_watched(one, witness) for one in cns.network.neurons.values())
+    versions: Counter[Place] = Counter()
+    neurons = cns.network.neurons.values()
+    other.network = Network(_watched(one, witness, versions) for one in neurons)
     other.clock = clock
     return other
 
@@ -35,13 +39,17 @@ def context_of(run: Any, saved: Saved | None, cns: CNS) -> dict[str, Any]:
     return {} if run is None else dict(run.context.get_all())
 
 
-def _watched(neuron: Neuron[Any, Any], witness: Witness) -> Neuron[Any, Any]:
+def _watched(
+    neuron: Neuron[Any, Any], witness: Witness, versions: Counter[Place]
+) -> Neuron[Any, Any]:
     other = copy.copy(neuron)
-    other.dendrites = [_watching(neuron.name, one, witness) for one in neuron.dendrites]
+    other.dendrites = [_watching(neuron.name, one, witness, versions) for one in neuron.dendrites]
     return other
 
 
-def _watching(neuron: str, dendrite: Dendrite, witness: Witness) -> Dendrite:
+def _watching(
+    neuron: str, dendrite: Dendrite, witness: Witness, versions: Counter[Place]
+) -> Dendrite:
     """A handler for a thread runs on the loop instead: a simulation has no threads."""
     handler = dendrite.handler
     call = _caller(handler, dendrite.arity)
@@ -50,7 +58,8 @@ def _watching(neuron: str, dendrite: Dendrite, witness: Witness) -> Dendrite:
         run = cast(Any, context.run)
         key = run.key_of(context.lineage) or ""
         is_inner = not isinstance(run.recorder, Recording)
-        activation = Activation(witness, neuron, key, run, is_inner)
+        activation = Activation(witness, neuron, key, run, is_inner, versions=versions)
+        cast(Any, context).__class__ = WatchedContext
         witness.started(activation, _written(dendrite, payload))
         return activation
 

@@ -1,5 +1,6 @@
 """What handlers did to the world outside."""
 
+import inspect
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
@@ -48,7 +49,7 @@ class EffectRecorder:
     def watch(self, name: str, target: T, *, key: str | None = None) -> T:
         """`target`, each call of whose methods is recorded as `name.method` once it has returned.
 
-        key: the name of the argument, passed by name, that is the idempotency key.
+        key: the name of the parameter that is the idempotency key.
 
         >>> CNS(..., resources=[bank.of(effects.watch("bank", FakeBank(), key="idempotency_key"))])
         """
@@ -83,18 +84,23 @@ class _Watched(Generic[T]):
 
         def call(*args: Any, **options: Any) -> Any:
             result = found(*args, **options)
+            key = self._key_in(found, args, options)
             if hasattr(result, "__await__"):
-                return self._after(result, attribute, options)
-            self._note(attribute, options)
+                return self._after(result, attribute, key)
+            self._recorder.record(f"{self._name}.{attribute}", key)
             return result
 
         return call
 
-    async def _after(self, result: Any, attribute: str, options: dict[str, Any]) -> Any:
+    async def _after(self, result: Any, attribute: str, key: object) -> Any:
         answer = await result
-        self._note(attribute, options)
+        self._recorder.record(f"{self._name}.{attribute}", key)
         return answer
 
-    def _note(self, attribute: str, options: dict[str, Any]) -> None:
-        key = options.get(self._key) if self._key else None
-        self._recorder.record(f"{self._name}.{attribute}", key)
+    def _key_in(self, method: Any, args: tuple[Any, ...], options: dict[str, Any]) -> object:
+        if self._key is None or self._key in options:
+            return options.get(self._key or "")
+        try:
+            return inspect.signature(method).bind(*args, **options).arguments.get(self._key)
+        except (TypeError, ValueError):  # a method of C tells no names
+            return None

@@ -36,6 +36,10 @@ class Story:
         slot = Slot(activation, neuron, name, number)
         self.seen.effects.append(Happened(slot, key, process))
 
+    def overwrote(self, neuron: str) -> None:
+        """An activation of it set the context to what it had made of a value of before."""
+        self.seen.overwritten.append(neuron)
+
     def loaded(self, process: int, epoch: int) -> None:
         self._loaded[process] = self._owed
         self._epoch = max(self._epoch, epoch)

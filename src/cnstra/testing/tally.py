@@ -1,14 +1,21 @@
 """Counts the runs of a crash test, and judges each of them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from cnstra.testing.faults import DEATHS
-from cnstra.testing.judgement import Repeat, View, complaints, repeats
+from cnstra.testing.judgement import Complaint, Other, Repeat, View, complaints, repeats
 from cnstra.testing.observation import Observation
-from cnstra.testing.report import CrashReport, CrashTestFailed, Finding
+from cnstra.testing.report import SEVERAL, CrashReport, CrashTestFailed, Finding
 
-SEVERAL = "in runs with several faults by chance"
+NO_RESULT = (
+    "The job had no result, so none was compared: say in Worker(results=[...]) which collaterals "
+    "are one, or see why they were not emitted."
+)
+NO_EFFECT = (
+    "No effect was recorded, so none was struck or compared: have your fakes tell an "
+    "EffectRecorder what they do."
+)
 
 
 class Tally:
@@ -19,33 +26,44 @@ class Tally:
         self._trials = self._deaths = 0
         self._repeats: dict[Repeat, Counter[str]] = defaultdict(Counter)
         self._findings: list[Finding] = []
+        self._notes: list[str] = []
         self.points = 0
 
     def require_well(self, seen: Observation) -> None:
         """Raise `CrashTestFailed` unless the job ends well where nothing strikes it."""
-        wrong = list(complaints(seen, seen, self._view))
+        wrong = [one.what for one in complaints(seen, seen, self._view) if not seen.overwritten]
+        if seen.state == "completed" and not seen.starts:
+            wrong.append("no handler was started: no neuron hears the signal")
         if wrong:
-            raise CrashTestFailed(f"Without any fault {'; '.join(wrong)}.")
+            raise CrashTestFailed(f"Without any fault {'; '.join(wrong)}")
+        self._notes = list(_not_compared(seen))
 
     def add(
-        self, seen: Observation, calm: Observation, replay: str, wrong: Iterable[str] = ()
+        self,
+        seen: Observation,
+        calm: Observation,
+        replay: str,
+        wrong: Iterable[Complaint] = (),
     ) -> None:
         """Judge a run by the one without faults. wrong: what else is known to be."""
         self._trials += 1
         self._deaths += sum(fault in DEATHS for _, fault in seen.struck)
         where = "; ".join(f"{point}: {fault}" for point, fault in seen.struck)
-        self.find((*complaints(seen, calm, self._view), *wrong), where, replay, seen)
+        self._find((*complaints(seen, calm, self._view), *wrong), where, replay, seen)
         one = f"{seen.struck[0][0].place}: {seen.struck[0][1]}" if seen.struck else ""
         for repeat in repeats(seen):
             self._repeats[repeat][one if len(seen.struck) == 1 else SEVERAL] += 1
 
-    def compare(self, seen: Observation, calm: Observation, where: str, replay: str) -> None:
+    def compare(self, seen: Observation, calm: Observation, other: Other, replay: str) -> None:
         """Judge a run in which nothing struck either."""
-        self.find(complaints(seen, calm, self._view), where, replay, seen)
+        self._trials += 1
+        self._find(complaints(seen, calm, self._view, other), "nothing struck", replay, seen)
 
-    def find(self, wrong: Iterable[str], where: str, replay: str, seen: Observation) -> None:
+    def _find(self, wrong: Iterable[Complaint], where: str, replay: str, seen: Observation) -> None:
         trace = tuple(seen.trace)
-        self._findings += [Finding(what, where, replay, trace) for what in dict.fromkeys(wrong)]
+        self._findings += [
+            Finding(one.what, where, replay, trace, one.about) for one in dict.fromkeys(wrong)
+        ]
 
     def report(self, engine: str, seed: int, elapsed: float) -> CrashReport:
         return CrashReport(
@@ -56,5 +74,14 @@ class Tally:
             deaths=self._deaths,
             repeats={repeat: dict(places) for repeat, places in self._repeats.items()},
             findings=tuple(self._findings),
+            notes=tuple(self._notes),
             elapsed=elapsed,
         )
+
+
+def _not_compared(calm: Observation) -> Iterator[str]:
+    """What a flow did not give to look at."""
+    if not (calm.result and calm.result["results"]):
+        yield NO_RESULT
+    if not calm.effects:
+        yield NO_EFFECT

@@ -1,13 +1,12 @@
 """Every point of a flow, with a real death at each."""
 
-import inspect
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import msgspec
 
@@ -15,7 +14,9 @@ from cnstra.engine.signals import Signal
 from cnstra.errors import InvalidOption
 from cnstra.jobs.envelope import job_data, signal_in
 from cnstra.jobs.retry import backoff_of
+from cnstra.testing.app import target_of
 from cnstra.testing.faults import Fault, Kind, Point
+from cnstra.testing.judgement import AGAIN
 from cnstra.testing.observation import Observation
 from cnstra.testing.processes.orders import Orders, Outcome, Strike
 from cnstra.testing.report import CrashTestFailed
@@ -24,6 +25,15 @@ from cnstra.testing.tally import Tally
 
 FORGE = "cnstra.testing.processes.forge"
 MOST_OF_AN_ERROR = 3000
+
+ONCE_MORE = "once more"
+"""The token of the undisturbed run in another process, in which sets have another order."""
+
+NOT_REACHED = "its point is not passed any more: the flow is another than the one that failed"
+UNGUARDED = (
+    "its processes import this module, which must not start a crash test then: put the call under "
+    "`if __name__ == '__main__':`"
+)
 
 
 class Processes:
@@ -38,6 +48,8 @@ class Processes:
         options: Mapping[str, Any],
         patience: float,
     ) -> None:
+        if _is_in_a_forge():
+            raise InvalidOption(option="app", value=app, remedy=UNGUARDED)
         pause = backoff_of(options["backoff"])
         self._target = target_of(app)
         self._signal = signal_in("", job_data(signal, "run"))
@@ -50,37 +62,60 @@ class Processes:
         """All points, or the one that the token names. Raises `CrashTestFailed` if the flow fails
         even where nothing strikes.
         """
-        strike = None if replay is None else _strike(replay)
+        strike = None if replay in (None, ONCE_MORE) else _strike(replay)
         with tempfile.TemporaryDirectory(prefix="cnstra-crash-") as folder:
             calm: Observation | None = None
-            for outcome in self._outcomes(folder, strike):
+            for outcome in self._outcomes(folder, strike, strikes=replay != ONCE_MORE):
                 seen = _retold(outcome)
                 if calm is None:
                     calm = seen
-                    self._tally.require_well(calm)
+                    self._require_well(calm)
                 elif outcome.strike is not None:
-                    kind, fault, number = (
-                        outcome.strike.kind,
-                        outcome.strike.fault,
-                        outcome.strike.number,
-                    )
-                    self._tally.points += 1
-                    self._tally.add(seen, calm, f"{kind}/{fault.name}/{number}")
+                    self._judge(seen, calm, outcome.strike, replay)
+            if calm is not None and strike is None:
+                for outcome in self._outcomes(folder, None, strikes=False, hash_seed="2"):
+                    self._tally.compare(_retold(outcome), calm, AGAIN, ONCE_MORE)
 
-    def _outcomes(self, folder: str, strike: Strike | None) -> Iterator[Outcome]:
-        signal = msgspec.Raw(msgspec.json.encode(self._signal))
-        orders = Orders(self._target, signal, folder, self._options, self._patience, strike)
+    def _require_well(self, calm: Observation) -> None:
+        if calm.state == "stuck":
+            calm.error = (
+                f"its process died, or was not done after {self._patience:.0f} s. "
+                f"It said:\n{self._said()}"
+            )
+        self._tally.require_well(calm)
+
+    def _judge(
+        self, seen: Observation, calm: Observation, strike: Strike, replay: str | None
+    ) -> None:
+        if not seen.struck:
+            raise InvalidOption(option="replay", value=replay, remedy=NOT_REACHED)
+        self._tally.points += 1
+        self._tally.add(seen, calm, f"{strike.kind}/{strike.fault.name}/{strike.number}")
+
+    def _outcomes(
+        self, folder: str, strike: Strike | None, *, strikes: bool, hash_seed: str = "1"
+    ) -> Iterator[Outcome]:
+        orders = Orders(
+            self._target,
+            msgspec.Raw(msgspec.json.encode(self._signal)),
+            folder,
+            self._options,
+            self._patience,
+            strike,
+            strikes,
+        )
         path = os.pathsep.join([os.fspath(Path.cwd()), *(one for one in sys.path if one)])
         with (
             tempfile.TemporaryFile(dir=folder) as errors,
             subprocess.Popen(
                 [sys.executable, "-m", FORGE],
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": hash_seed},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
             ) as forge,
         ):
+            self._errors: IO[bytes] = errors
             assert forge.stdin is not None
             assert forge.stdout is not None
             forge.stdin.write(msgspec.json.encode(orders))
@@ -94,9 +129,13 @@ class Processes:
             finally:
                 forge.kill()
             if status:
-                errors.seek(0)
-                said = errors.read().decode(errors="replace")[-MOST_OF_AN_ERROR:]
-                raise CrashTestFailed(f"The worker of {self._target} cannot be made:\n{said}")
+                raise CrashTestFailed(f"{self._target} cannot be crashed:\n{self._said()}")
+
+    def _said(self) -> str:
+        """The last of what the processes have printed."""
+        file = self._errors.fileno()
+        start = max(0, os.fstat(file).st_size - MOST_OF_AN_ERROR)
+        return os.pread(file, MOST_OF_AN_ERROR, start).decode(errors="replace")
 
 
 def _retold(outcome: Outcome) -> Observation:
@@ -111,8 +150,9 @@ def _retold(outcome: Outcome) -> Observation:
     return seen
 
 
-def _strike(replay: str) -> Strike:
+def _strike(replay: str | None) -> Strike:
     try:
+        assert replay is not None
         kind, fault, number = replay.split("/")
         return Strike(cast(Kind, kind), Fault[fault], int(number))
     except (KeyError, ValueError) as error:
@@ -120,14 +160,7 @@ def _strike(replay: str) -> Strike:
         raise InvalidOption(option="replay", value=replay, remedy=remedy) from error
 
 
-def target_of(app: str | Callable[..., Any] | object) -> str:
-    """How another process finds it. Raises `InvalidOption` for what it could not."""
-    if isinstance(app, str):
-        return app
-    name = getattr(app, "__qualname__", "<a worker>")
-    if "<" in name or not inspect.isfunction(app):
-        remedy = 'other processes must find it: give "module:name", or a function of a module'
-        raise InvalidOption(option="app", value=app, remedy=remedy)
-    if app.__module__ == "__main__":
-        return f"{Path(inspect.getfile(app)).resolve()}:{name}"
-    return f"{app.__module__}:{name}"
+def _is_in_a_forge() -> bool:
+    """Whether this is the process that starts workers for another crash test."""
+    spec = sys.modules["__main__"].__spec__
+    return spec is not None and spec.name == FORGE

@@ -5,7 +5,6 @@ own, so that it may fork: a worker costs no import.
 """
 
 import asyncio
-import importlib.util
 import os
 import signal
 import sys
@@ -14,15 +13,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import msgspec
 
-from cnstra.cli.targets import load
+from cnstra.cli.usage import UsageError
 from cnstra.engine.payloads import decode_json
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.retry import backoff_from_wire
-from cnstra.jobs.worker import Worker
+from cnstra.testing.app import named
 from cnstra.testing.faults import Fault, Kind
 from cnstra.testing.processes.orders import Event, Orders, Outcome, Strike
 from cnstra.testing.processes.victim import Diary, LaterClock, Victim, work
@@ -53,6 +52,8 @@ class Forge:
     def outcomes(self) -> Iterator[Outcome]:
         """The run without a death, then one for each point, until there is none left."""
         yield Outcome(None, [*self._run(None)])
+        if not self._orders.strikes:
+            return
         if self._orders.strike is not None:
             yield self._outcome(self._orders.strike)
             return
@@ -73,7 +74,7 @@ class Forge:
     def _run(self, strike: Strike | None) -> Iterator[Event]:
         with tempfile.TemporaryDirectory(dir=self._orders.folder) as folder:
             url, diary = f"sqlite:///{folder}/jobs.db?synchronous=normal", f"{folder}/diary"
-            for number in range(MOST_PROCESSES):
+            for number in range(1 if strike is None else MOST_PROCESSES):
                 dies = strike if number == 0 else None
                 body = partial(self._live, url, number, Victim(number, Diary(diary), dies))
                 if self._child(body) == 0:
@@ -97,7 +98,7 @@ class Forge:
             async with Queue(QUEUE, url, clock=LaterClock(number * LATER)) as queue:
                 if number == 0:
                     await self._enqueue(queue)
-                await work(loaded(self._orders.target), queue, victim)
+                await work(named(self._orders.target), queue, victim)
                 await _look(queue, victim.diary)
 
         asyncio.run(live())
@@ -121,21 +122,6 @@ async def _look(queue: Queue, diary: Diary) -> None:
     diary.note("ended", record.state, result, headline(record.error), left)
 
 
-def loaded(target: str) -> Worker:
-    """The worker that `module:name` or `path/to/file.py:name` names, or that it makes."""
-    path, _, name = target.rpartition(":")
-    if not path.endswith(".py"):
-        return load(target, Worker)
-    module = Path(path).stem
-    if module not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module, path)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[module] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[module])
-    return load(f"{module}:{name}", Worker)
-
-
 def _be_a_child(body: Callable[[], None], patience: float) -> NoReturn:
     status = 1
     try:
@@ -151,11 +137,22 @@ def _be_a_child(body: Callable[[], None], patience: float) -> NoReturn:
 
 
 def main() -> None:
+    answers = _own_output()
     orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
-    loaded(orders.target)
+    try:
+        named(orders.target)
+    except UsageError as error:
+        sys.exit(str(error))
     for outcome in Forge(orders).outcomes():
-        sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
-        sys.stdout.buffer.flush()
+        answers.write(msgspec.json.encode(outcome) + b"\n")
+        answers.flush()
+
+
+def _own_output() -> BinaryIO:
+    """The standard output, for answers alone: what the user's code prints goes with the errors."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class Orders(msgspec.Struct, frozen=True):
     """target: `module:name` or `file.py:name` of the worker. signal: as JSON. folder: for files.
 
     options: of the job. patience: seconds after which a process that works is thought stuck.
-    strike: the one to try; `None`: all, one after the other.
+    strike: the one to try; `None`: all, one after the other. strikes: whether any is to be.
     """
 
     target: str
@@ -28,6 +28,7 @@ class Orders(msgspec.Struct, frozen=True):
     options: dict[str, Any]
     patience: float
     strike: Strike | None = None
+    strikes: bool = True
 
 
 Event = tuple[str, list[Any]]

@@ -107,6 +107,9 @@ class Victim:
         self.diary.note("had_effect", self.number, activation.key, neuron, name, number, key)
         self.passes("effect", f"{name!r} of neuron {neuron!r}", Fault.DIE)
 
+    def overwrote(self, activation: Activation) -> None:
+        self.diary.note("overwrote", activation.neuron)
+
 
 class WatchedStore:
     """A progress store whose writes are written down, and are points."""

@@ -5,32 +5,59 @@ import threading
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 from cnstra.errors import InvalidOption
 from cnstra.jobs.worker import Worker
 from cnstra.testing.faults import FAULTS, Fault
+from cnstra.testing.judgement import AGAIN, REORDERED, Complaint
 from cnstra.testing.observation import Observation
 from cnstra.testing.simulation.plan import ByChance, Fixed, Plan
 from cnstra.testing.simulation.sites import BrokerKind
 from cnstra.testing.simulation.trial import Trial
 from cnstra.testing.tally import Tally
 
-ASTRAY = (
+ASTRAY = Complaint(
+    "the way",
     "the same schedule went another way, before anything struck: the flow depends on something "
-    "that is not in its payloads and context"
+    "that is not in its payloads and context",
 )
+NOT_REACHED = "its point is not passed any more: the flow is another than the one that failed"
+MOST_RENEWALS = 100
+STRETCH = 10
+"""A job whose lease is renewed so often has another one, so many times as long: what waits for days
+would be nothing but renewals. How long a process is gone for goes by the lease."""
+SPARE = 10
+"""How many times as long as undisturbed a job may take, beside what `within` gives it."""
+NOTHING = Fixed({})
 LOGGERS = ("asyncio", "cnstra.durable", "cnstra.engine", "cnstra.jobs")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One trial: in which order tasks run, and what strikes. place: the point, if it is one."""
+    """One trial: in which order tasks run, and what strikes. calm: the schedule of the undisturbed
+    run that it is compared with. place, fault: where and with what it strikes, if at one point.
+    """
 
     token: str
     schedule: str
     plan: Plan
-    place: int | None
+    calm: str
+    place: int | None = None
+    fault: Fault | None = None
+
+    @property
+    def strikes(self) -> bool:
+        return self.plan is not NOTHING
+
+
+class Calm(NamedTuple):
+    """An undisturbed run. lease: what its worker was given in place of its own."""
+
+    seen: Observation
+    lease: float | None
+    duration: float
 
 
 class Simulation:
@@ -64,7 +91,7 @@ class Simulation:
         self._within = within
         self._broker: BrokerKind = broker
         self._tally = tally
-        self._calm: dict[str, Observation] = {}
+        self._calm: dict[str, Calm] = {}
         self.is_cancelled = False
 
     def run(self, replay: str | None) -> None:
@@ -72,7 +99,7 @@ class Simulation:
         even where nothing strikes.
         """
         with _quiet():
-            cases = self._cases() if replay is None else [self._case(replay)]
+            cases = self._cases() if replay is None else [self._known(replay)]
             for case in cases:
                 if self.is_cancelled:
                     return
@@ -81,8 +108,9 @@ class Simulation:
     def _cases(self) -> Iterator[Case]:
         for number in range(self._schedules):
             schedule = f"{self._seed}/{number}"
-            points = self._undisturbed(schedule).points
+            points = self._undisturbed(schedule).seen.points
             self._tally.points += len(points)
+            yield self._case(schedule)
             for place, point in enumerate(points):
                 for fault in FAULTS[point.kind]:
                     if fault not in self._without:
@@ -94,45 +122,75 @@ class Simulation:
         try:
             seed, schedule, *rest = token.split("/")
             if not rest:
-                return Case(token, token, Fixed({}), None)
-            number, *fault = rest
+                return Case(token, token, NOTHING, f"{seed}/0")
+            number, *names = rest
             if schedule == "chance":
-                return Case(token, token, ByChance(token, self._without), None)
-            (name,) = fault
-            plan = Fixed({int(number): Fault[name]})
-            return Case(token, f"{seed}/{schedule}", plan, int(number))
+                return Case(token, token, ByChance(token, self._without), f"{seed}/0")
+            (name,) = names
+            place, fault, calm = int(number), Fault[name], f"{seed}/{schedule}"
+            return Case(token, calm, Fixed({place: fault}), calm, place, fault)
         except (KeyError, ValueError) as error:
             remedy = "give what a finding of the report says"
             raise InvalidOption(option="replay", value=token, remedy=remedy) from error
 
-    def _undisturbed(self, schedule: str) -> Observation:
-        """The run in which nothing strikes. It must end well, and alike in every order."""
+    def _known(self, token: str) -> Case:
+        """The case of a finding. Raises `InvalidOption` if this flow has no such point."""
+        case = self._case(token)
+        if case.place is not None:
+            points = self._undisturbed(case.calm).seen.points
+            if case.place >= len(points) or case.fault not in FAULTS[points[case.place].kind]:
+                raise InvalidOption(option="replay", value=token, remedy=NOT_REACHED)
+        return case
+
+    def _undisturbed(self, schedule: str) -> Calm:
+        """The run in which nothing strikes. The first must end well."""
         if schedule not in self._calm:
-            seen = self._calm[schedule] = self._trial(schedule, Fixed({}))
-            first = next(iter(self._calm.values()))
-            if seen is first:
-                self._tally.require_well(seen)
-            self._tally.compare(seen, first, "no fault, but another order of tasks", schedule)
+            calm = self._calm_run(schedule)
+            if not self._calm:
+                self._tally.require_well(calm.seen)
+            self._calm[schedule] = calm
         return self._calm[schedule]
 
-    def _try(self, case: Case) -> None:
-        calm = self._undisturbed(f"{self._seed}/0" if case.place is None else case.schedule)
-        seen = self._trial(case.schedule, case.plan)
-        wrong: list[str] = []
-        if case.place is not None and seen.points[: case.place] != calm.points[: case.place]:
-            wrong.append(ASTRAY)
-        self._tally.add(seen, calm, case.token, wrong)
+    def _calm_run(self, schedule: str) -> Calm:
+        lease: float | None = None
+        while True:
+            trial = self._trial(schedule, NOTHING, self._within, lease, MOST_RENEWALS)
+            seen = trial.run()
+            if not trial.is_long:
+                return Calm(seen, lease, trial.duration)
+            lease = trial.lease * STRETCH
 
-    def _trial(self, schedule: str, plan: Plan) -> Observation:
+    def _try(self, case: Case) -> None:
+        calm = self._undisturbed(case.calm)
+        within = self._within + SPARE * calm.duration
+        seen = self._trial(case.schedule, case.plan, within, calm.lease).run()
+        if case.strikes:
+            is_astray = seen.points[: case.place] != calm.seen.points[: case.place]
+            wrong = [ASTRAY] if case.place is not None and is_astray else []
+            self._tally.add(seen, calm.seen, case.token, wrong)
+        else:
+            other = AGAIN if case.token == case.calm else REORDERED
+            self._tally.compare(seen, calm.seen, other, case.token)
+
+    def _trial(
+        self,
+        schedule: str,
+        plan: Plan,
+        within: float,
+        lease: float | None,
+        most_renewals: float = inf,
+    ) -> Trial:
         return Trial(
             self._build,
             self._signal,
             schedule=schedule,
             plan=plan,
             options=self._options,
-            within=self._within,
+            within=within,
             broker=self._broker,
-        ).run()
+            lease=lease,
+            most_renewals=most_renewals,
+        )
 
 
 @contextmanager

@@ -40,6 +40,8 @@ class Chronicle(Protocol):
         self, life: "Life", activation: Activation, name: str, key: str | None
     ) -> None: ...
 
+    def overwrote(self, life: "Life", activation: Activation) -> None: ...
+
     def born(self, delay: float) -> None:
         """Another process is to start then."""
         ...
@@ -164,6 +166,10 @@ class Life:
         self._must_live()
         self.chronicle.had_effect(self, activation, name, key)
         self._pass("effect", f"{name!r} of neuron {activation.neuron!r}")
+
+    def overwrote(self, activation: Activation) -> None:
+        self._must_live()
+        self.chronicle.overwrote(self, activation)
 
     def _pass(self, kind: Kind, what: str) -> None:
         fault = self.chronicle.passes(kind, what)

@@ -1,6 +1,8 @@
 """A broker of messages, as RabbitMQ, SQS and NATS are: they come again, twice, and in any order."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
@@ -10,8 +12,8 @@ from cnstra.clock import Clock
 from cnstra.jobs.broker import JobState
 from cnstra.jobs.transport import Incoming, Judge, Limits, Outgoing
 
-LOOK_AGAIN = 0.5
-"""Seconds after which those who wait for a message look whether one has been sent."""
+SOON = 0.001
+"""Seconds; less than the rounding of times since the epoch would be waited for again and again."""
 TWICE = 0.2
 """How likely a message is to be delivered twice."""
 
@@ -34,15 +36,35 @@ class Letter:
 
 @dataclass
 class PostOffice:
-    """What the broker holds: the messages, and the bodies of the dead letters."""
+    """What the broker holds: the messages, and the bodies of the dead letters.
+
+    waiting: wakes those who wait for a message, each in its loop.
+    """
 
     chance: Random
     letters: list[Letter] = field(default_factory=list[Letter])
     dead: list[bytes] = field(default_factory=list[bytes])
+    waiting: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
 
     def accept(self, message: Outgoing, now: float) -> None:
         for _ in range(1 + (self.chance.random() < TWICE)):
             self.letters.append(Letter(message, now, now + message.delay))
+        self.ring()
+
+    def ring(self) -> None:
+        """A message may be due: have those look who wait."""
+        waiting, self.waiting = self.waiting, []
+        for wake in waiting:
+            with suppress(RuntimeError):  # its process is dead
+                wake()
+
+    async def news(self, now: float, longest: float) -> None:
+        """Wait for the next message that will be due, or is sent meanwhile."""
+        loop = asyncio.get_running_loop()
+        rung = loop.create_future()
+        self.waiting.append(lambda: loop.call_soon_threadsafe(rung.cancel))
+        wait = max(SOON, min([longest, *(one.due_at - now for one in self.letters)]))
+        await asyncio.wait({rung}, timeout=wait)
 
     def due(self, now: float) -> list[Letter]:
         found = [one for one in self.letters if one.due_at <= now]
@@ -78,13 +100,13 @@ class Mail:
         await self._wire("sent", work)
 
     async def take(self, limit: int, *, lease: float, wait: float) -> Sequence[Incoming]:
-        until = self._clock.monotonic() + wait
+        until = self._clock.time() + wait
         while True:
             now = self._clock.time()
             found = self._office.due(now)[:limit]
-            if found or self._clock.monotonic() >= until:
+            if found or now >= until:
                 return [self._lease(one, now + lease) for one in found]
-            await self._clock.sleep(LOOK_AGAIN)
+            await self._office.news(now, until - now)
 
     def _lease(self, letter: Letter, until: float) -> Incoming:
         letter.token, letter.due_at = self._clock.new_id(), until
@@ -111,6 +133,7 @@ class Mail:
             letter = self._office.held(message)
             if letter is not None:
                 letter.token, letter.due_at = "", self._clock.time() + delay
+                self._office.ring()
 
         await self._wire("put back", work)
 

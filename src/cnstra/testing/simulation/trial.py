@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from itertools import count
+from math import inf
 from random import getstate, seed, setstate
 from typing import Any
 
@@ -20,12 +22,14 @@ from cnstra.testing.simulation.life import Life, SimulatedIO
 from cnstra.testing.simulation.plan import Plan
 from cnstra.testing.simulation.sites import BrokerKind, site
 from cnstra.testing.simulation.wire import Registry
-from cnstra.testing.simulation.world import World
+from cnstra.testing.simulation.world import MOST_TURNS, Halt, World
 from cnstra.testing.story import Story
 from cnstra.testing.witness import Activation
 
 QUEUE, JOB = "simulated", "job"
 MOST_LIVES = 50
+DRAIN = 86_400.0
+"""Seconds that the processes have to end once the job has."""
 
 _numbers = count()
 
@@ -33,7 +37,8 @@ _numbers = count()
 class Trial:
     """Runs a job to its end, one process after the other, and sees what they do.
 
-    within: virtual seconds after which a job that has not ended never will.
+    within: virtual seconds after which a job that has not ended never will. lease: in place of the
+    worker's own. most_renewals: of leases, after which the trial is broken off.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class Trial:
         options: Mapping[str, Any],
         within: float,
         broker: BrokerKind = "table",
+        lease: float | None = None,
+        most_renewals: float = inf,
     ) -> None:
         self.world = World(schedule)
         self._story = Story()
@@ -56,12 +63,15 @@ class Trial:
         self._plan = plan
         self._options = options
         self._within = within
+        self._lease = lease
+        self._renewals_left = most_renewals
         self._url = f"memory://cnstra.testing {next(_numbers)}"
         self._site = site(broker, self._url, schedule)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lives: list[Life] = []
         self._is_settled = False
         self._run: str | None = None
+        self.duration = 0.0
         self.is_broken = False
 
     def run(self) -> Observation:
@@ -70,7 +80,8 @@ class Trial:
         try:
             self._alone(self._enqueue)
             self.born(0.0)
-            self.world.run(lambda: self._is_over or self.is_broken, self._within)
+            halt = self.world.run(self._has_ended, self._within)
+            self.duration = self.world.now
             self._end()
             self._alone(self._look)
         finally:
@@ -81,7 +92,19 @@ class Trial:
         broken = self._broken()
         if broken is not None:
             raise broken
+        if self.seen.state == "stuck":
+            self.seen.error = self._why(halt)
         return self.seen
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it was broken off, as leases were renewed again and again."""
+        return self._renewals_left < 0
+
+    @property
+    def lease(self) -> float:
+        """That of its worker, in seconds."""
+        return self._lives[0].lease
 
     # --- processes
 
@@ -98,7 +121,7 @@ class Trial:
 
     async def _work(self, life: Life) -> None:
         async with self._queue(life, self) as queue:
-            worker = self._build().with_queue(queue)
+            worker = self._build().with_queue(queue, lease=self._lease)
             worker.cns = observed(worker.cns, life, life.clock)
             life.worker = worker
             await worker.run()
@@ -127,9 +150,20 @@ class Trial:
         """Let the processes drain, the frozen ones too."""
         for life in self._lives:
             life.stop()
-        self.world.run(lambda: all(one.is_over for one in self._lives), self.world.now + 86_400)
+        self.world.run(lambda: all(one.is_over for one in self._lives), self.world.now + DRAIN)
         for life in self._lives:
             life.end()
+
+    def _has_ended(self) -> bool:
+        return self._is_over or self.is_broken or self.is_long
+
+    def _why(self, halt: Halt) -> str:
+        """Why the job has no end."""
+        if halt == "idle":
+            return "all wait, and nothing will wake them"
+        if halt == "late":
+            return f"{timedelta(seconds=round(self._within))} of its own time are over (within=)"
+        return f"after {MOST_TURNS:,} turns of its loops it still goes on"
 
     @property
     def _is_over(self) -> bool:
@@ -177,6 +211,10 @@ class Trial:
         self._note(f"process {life.number} has effect {name} {number} of {activation.key}")
         self._story.had_effect(life.number, activation.key, activation.neuron, name, number, key)
 
+    def overwrote(self, life: Life, activation: Activation) -> None:
+        self._note(f"process {life.number} overwrites the context of {activation.neuron}")
+        self._story.overwrote(activation.neuron)
+
     # --- a registry
 
     def is_of_job(self, run: str) -> bool:
@@ -201,6 +239,10 @@ class Trial:
         assert life.worker is not None
         context = context_of(life.run, life.saved, life.worker.cns)
         self._story.finished(life.number, ticket.epoch, context)
+
+    def renewed(self) -> None:
+        if not self._is_settled:
+            self._renewals_left -= 1
 
     async def settled(self, life: Life, settlement: Settlement) -> None:
         self._is_settled = self._is_settled or isinstance(settlement, Completed | DeadLettered)

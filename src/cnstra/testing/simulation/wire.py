@@ -39,6 +39,8 @@ class Registry(Protocol):
 
     async def settled(self, life: Life, settlement: Settlement) -> None: ...
 
+    def renewed(self) -> None: ...
+
 
 class Line:
     """Carries calls, as long as the process lives."""
@@ -187,6 +189,7 @@ class SimulatedBroker:
         return await self._line.strike("receive", "", work) if deliveries else ()
 
     async def renew(self, deliveries: Sequence[Delivery], lease: float) -> Any:
+        self._registry.renewed()
         return await self._line.call(lambda: self._inner.renew(deliveries, lease))
 
     async def settle(

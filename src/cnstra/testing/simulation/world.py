@@ -5,12 +5,17 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
+from typing import Literal
 
 from cnstra.testing.simulation.loop import SimulatedLoop
 
 EPOCH = 1_700_000_000.0
 MOST_TURNS = 200_000
 """A run that has not ended after so many turns goes round in circles."""
+
+Halt = Literal["over", "idle", "late", "busy"]
+"""Why the loops stand: it is over; all wait, and nothing will wake them; its time is up; they have
+had too many turns."""
 
 
 class World:
@@ -40,23 +45,22 @@ class World:
     def call_later(self, delay: float, callback: Callable[[], object]) -> None:
         self.call_at(self.now + delay, callback)
 
-    def run(self, is_over: Callable[[], bool], until: float) -> bool:
-        """Let them run until it is over, and say whether it is.
-
-        It is not when nothing will ever happen any more, or `until` has passed.
-        """
+    def run(self, is_over: Callable[[], bool], until: float) -> Halt:
+        """Let them run until it is over, or has no prospect of that."""
         while not is_over():
             able = [one for one in self._loops if one.awake and one.has_work]
             if able:
                 self._turns += 1
                 if self._turns > MOST_TURNS:
-                    return False
+                    return "busy"
                 (able[0] if len(able) == 1 else self.chance.choice(able)).turn()
-            elif not self._timers or self._timers[0][0] > until:
-                return False
+            elif not self._timers:
+                return "idle"
+            elif self._timers[0][0] > until:
+                return "late"
             else:
                 self._pass_time()
-        return True
+        return "over"
 
     def _pass_time(self) -> None:
         when, _, callback = heappop(self._timers)
