@@ -305,6 +305,45 @@ async def test_a_store_that_stays_away_is_tried_until_the_lease_is_lost(url: str
     assert [name for name, _ in story.log] == ["first", "second", "second", "third"]
 
 
+async def test_a_job_whose_task_somebody_cancels_goes_on_when_its_lease_is_over(url: str) -> None:
+    """The worker neither waits for it for ever nor keeps its lease."""
+    story = Story()
+    entered = story.stands("second")
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7))
+        async with working(queue, story.chain(), durability="step", lease=1.0) as worker:
+            await asyncio.wait_for(entered.wait(), PATIENCE)
+            for task in worker._tasks.values():
+                assert task is not None
+                task.cancel()
+            await until(lambda: not worker._tasks)
+            story.opens("second")
+            assert await job.result(timeout=PATIENCE) == {"results": [7]}
+    assert [name for name, _ in story.log] == ["first", "second", "second", "third"]
+
+
+def test_a_handler_that_ends_the_program_leaves_its_job_to_the_next(url: str) -> None:
+    story = Story()
+
+    def leave(payload: int) -> None:
+        raise SystemExit(f"out of paper at {payload}")
+
+    leaving = CNS([story.step("first", entry, middle), neuron("second").dendrite(middle, leave)])
+
+    async def work(cns: CNS) -> None:
+        async with Queue("q", url) as queue:
+            await queue.enqueue(entry.create_signal(7), job_id="order")
+            await drain(queue, cns, durability="step", lease=1.0, results=())
+            assert (await record_of(queue, "order")).state == "completed"
+
+    with pytest.raises(SystemExit, match="out of paper at 7"):
+        asyncio.run(work(leaving))
+    mended = CNS([story.step("first", entry, middle), story.step("second", middle, output)])
+    asyncio.run(work(mended))
+
+    assert story.log == [("first", 7), ("second", 7)]
+
+
 class AbsentBroker(BrokerAround):
     away = False
 

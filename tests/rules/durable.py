@@ -220,6 +220,14 @@ MUTATIONS = (
     # --- D6
     Mutation(
         "D6",
+        "a job whose task is cancelled is let go",
+        "jobs/worker.py",
+        "        except asyncio.CancelledError as error:\n            attempt.lose(error)",
+        "        except ZeroDivisionError as error:\n            attempt.lose(error)",
+        D6 + "test_a_job_whose_task_somebody_cancels_goes_on_when_its_lease_is_over[memory]",
+    ),
+    Mutation(
+        "D6",
         "what is wrong with a job dead-letters it",
         "jobs/attempt.py",
         "            return await self._refuse(error)\n",

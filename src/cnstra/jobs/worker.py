@@ -19,12 +19,12 @@ from cnstra.engine.signals import Collateral
 from cnstra.engine.stimulation import DEFAULT_GRACE
 from cnstra.errors import InvalidOption, UnboundedHandler
 from cnstra.history.history import History, WorkerLog
-from cnstra.jobs.attempt import Attempt
+from cnstra.jobs.attempt import Attempt, Settled
 from cnstra.jobs.consumer import Consumer
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.observing import Observer, Work, seen_by
 from cnstra.jobs.queue import Queue
-from cnstra.jobs.settlement import Delivery
+from cnstra.jobs.settlement import Delivery, Lost
 from cnstra.jobs.stopping import stopped_by_signals
 from cnstra.jobs.tending import Tended
 
@@ -32,6 +32,8 @@ logger = logging.getLogger("cnstra.jobs")
 
 DEFAULT_LEASE = 30.0
 SHUTDOWN = "the worker is shutting down"
+CUT_OFF = "The task of job %r was cancelled: it goes on elsewhere once its lease is over."
+"""Nobody here cancels one; who cancels all tasks of a loop does, as `asyncio.run` at its end."""
 
 
 class Worker:
@@ -223,7 +225,12 @@ class Worker:
         work: Work = attempt.handle
         if self._observers:
             work = seen_by(self._observers, self.queue, attempt.delivery, work)
-        settled = await work()
+        try:
+            settled = await work()
+        except asyncio.CancelledError as error:
+            attempt.lose(error)
+            settled = Settled(Lost(), None)
+            logger.warning(CUT_OFF, attempt.delivery.job_id)
         del self._tasks[attempt]
         self._consumer.settle(attempt, settled)
 
