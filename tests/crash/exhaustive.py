@@ -40,6 +40,10 @@ THREADED = ("threads",)
 """Shapes whose handlers' threads come and go as they like, so that no two runs are alike."""
 
 
+WAITS = {("take", "late"), ("take", "lost")}
+"""Faults after which a message is there again when its lease is over, and not before."""
+
+
 @dataclass
 class Tally:
     """What was tried of a shape on a store, and what was wrong."""
@@ -99,7 +103,7 @@ def trials_of(
         for call, times in calls.items():
             for number in range(1, times + 1):
                 for moment in MOMENTS[call]:
-                    if moment == "late" and not virtual:
+                    if (call, moment) in WAITS and not virtual:
                         continue
                     fault = (Fault(call, number, moment),)
                     if life == ENQUEUER:
