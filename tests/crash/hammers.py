@@ -37,6 +37,10 @@ class Hammers:
             command = [sys.executable, "-m", "tests.crash.hammer", self.url, name]
             self.running.append(subprocess.Popen(command, stdout=log, cwd=ROOT))
 
+    def have_completed(self, more_than: int) -> None:
+        """Wait until together they have: on a busy machine, kills must not outrun the work."""
+        wait_until(lambda: len(self.said("completed")) > more_than)
+
     def kill_one_at_work(self) -> None:
         victim = self.running.pop(0)
         log = self.folder / f"p{self.started - AT_ONCE}.log"
@@ -82,9 +86,11 @@ def kill_again_and_again(url: str, folder: Path) -> Hammers:
     with hammering(url, folder) as hammers:
         for _ in range(AT_ONCE):
             hammers.start()
-        for _ in range(KILLS):
+        for kill in range(KILLS):
+            hammers.have_completed(kill)
             hammers.kill_one_at_work()
             hammers.start()
+        hammers.have_completed(KILLS)
         assert [process.poll() for process in hammers.running] == [None] * AT_ONCE
     return hammers
 

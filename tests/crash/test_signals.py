@@ -76,7 +76,7 @@ async def test_a_worker_that_was_stopped_for_two_leases_has_lost_its_job(
     options = ["--lease", str(lease), "--durability", durability]
     async with Queue("q", url) as queue:
         job = await queue.enqueue(entry.create_signal(7))
-        async with worker(url, "--sleep", "0.5", *options) as stopped:
+        async with worker(url, "--sleep", "3", *options) as stopped:
             await stopped.says("inside")
             await stop_between_its_writes(stopped.pid, url)
             stopped_at = time.monotonic()
