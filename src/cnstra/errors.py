@@ -366,6 +366,11 @@ class CrashLimitReached(JobError):
     Mend the neuron, then redrive it."""
 
 
+class HeldBack(JobError):
+    """The branch that was redriven alone is done. Other tasks were held back, {count} in all, and
+    are still owed: redrive the job to run them."""
+
+
 class JobCancelled(JobError):
     """The job was cancelled."""
 

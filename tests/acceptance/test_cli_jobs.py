@@ -156,6 +156,20 @@ def test_a_redriven_job_goes_on_where_it_stood(shell: Shell) -> None:
     assert [effect[:2] for effect in shell.effects].count(["first", "0"]) == 1
 
 
+def test_one_branch_of_a_job_is_redriven_by_its_key(shell: Shell) -> None:
+    bury(shell, "one")
+    (shell.folder / "mended").touch()
+    (owed,) = shell.json("explain", "app:queue", "one")["runs"]
+    redrive = ("dead", "redrive", "app:queue")
+
+    assert "does not owe that task" in shell.complaint(*redrive, "one", "--branch", "ab", code=1)
+    assert "not both" in shell.complaint(*redrive, "--all", "--branch", owed["key"])
+    assert shell(*redrive, "one", "--branch", owed["key"]).stdout == "one\n"
+    shell("worker", "app:worker", "--until-idle")
+
+    assert state(shell, "one") == "completed"
+
+
 def test_all_dead_jobs_are_redriven_at_once(shell: Shell) -> None:
     bury(shell, "one", "two", "three")
 

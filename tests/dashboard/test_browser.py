@@ -100,7 +100,7 @@ def test_a_branch_is_left_out_and_the_context_is_edited(site: Site, person: Chro
     rows = person.driver.find_elements(By.XPATH, "//tr[.//button[normalize-space()='Leave out']]")
     assert len(rows) == 2
     (audit,) = (row for row in rows if "audit" in row.text)
-    audit.find_element(By.TAG_NAME, "button").click()
+    audit.find_element(By.CSS_SELECTOR, "[aria-label='Leave out audit']").click()
     person.click("#confirm .primary")
     person.until_text("The job does not owe that branch any more")
     assert not person.driver.find_elements(By.XPATH, "//button[normalize-space()='Leave out']")
@@ -115,6 +115,23 @@ def test_a_branch_is_left_out_and_the_context_is_edited(site: Site, person: Chro
     assert explanation is not None
     assert [task.neuron for task in explanation.runs] == ["till"]
     assert explanation.contexts == {"stock": b'{"shelf":9}'}
+
+
+def test_a_branch_is_retried_alone_and_the_other_stays_owed(site: Site, person: Chromium) -> None:
+    site.run(site.shop.sell("both", {"id": 8, "fails": "everywhere"}))
+
+    person.go("/job?q=orders&id=both")
+    person.click('[aria-label="Retry this branch of audit"]')
+    person.until_text("The job is back in the queue for that branch alone")
+    assert person.one("table.owed .badge").text == "held back"
+    assert "till" in person.one("table.owed tr:has(.badge)").text
+
+    site.run(site.shop.work())
+    person.until_text("PermissionError")
+    person.until_text("It is in the dead letters")
+    assert "retried the task" in person.text
+    assert person.driver.find_elements(By.CSS_SELECTOR, "table.owed .badge") == []
+    assert len(person.driver.find_elements(By.CSS_SELECTOR, '[aria-label^="Retry this"]')) == 2
 
 
 def test_jobs_are_sent_cloned_cancelled_and_the_queue_is_paused(

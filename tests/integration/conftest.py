@@ -20,6 +20,7 @@ from tests.redis_server import RedisClock, TravellingRedisClock
 
 KEEP_RESULTS = 100.0
 ON_NATS = {
+    "test_branches",
     "test_d1_resume",
     "test_d2_identity",
     "test_d10_values",

@@ -25,6 +25,7 @@ from cnstra.durable.progress import Progress
 from cnstra.durable.run import DurableOptions, DurableRun
 from cnstra.durable.store import Patch, Saved, Ticket
 from cnstra.errors import CrashLimitReached, LeaseLost
+from cnstra.jobs.editing import redrive_branch
 from cnstra.jobs.settlement import Requeued
 from tests.durables import (
     PATIENCE,
@@ -233,6 +234,54 @@ async def test_a_neighbour_that_was_not_running_is_not_charged_again(
         assert dead.error["name"] == "CrashLimitReached"
         assert "'killer'" in dead.error["message"]
         assert "'neighbour'" not in dead.error["message"]
+
+
+@pytest.mark.parametrize("settles", [False, True])
+async def test_a_crash_in_a_branch_that_runs_alone_starts_and_charges_no_other(
+    url: str, clock: TravellingClock, settles: bool
+) -> None:
+    """Its worker dies in the branch, or between its last write and the word to the broker."""
+    story = Story()
+    story.fails("leaf", 3)
+    async with Queue("q", url, clock=clock) as queue:
+        job = await queue.enqueue(entry.create_signal(0))
+        await drain(queue, story.bush(3))
+        first, chosen, last = await owed_keys(queue, job.id)
+        assert await redrive_branch(queue, job.id, chosen)
+        entered = story.stands("leaf")
+        if settles:
+            await die_before_settling(url, clock, story, entered)
+        else:
+            await crash(url, clock, story.bush(3), entered)
+            story.opens("leaf")
+        story.log.clear()
+        await drain(queue, story.bush(3), crash_limit=2)
+
+        assert story.log == ([] if settles else [("leaf", 1)])
+        assert await owed_keys(queue, job.id) == [first, last]
+        assert (await record_of(queue, job.id)).error["name"] == "HeldBack"
+        progress = await queue.progress(job.id)
+        assert progress is not None
+        assert marks(progress) == {}
+
+
+async def owed_keys(queue: Queue, job_id: str) -> list[str]:
+    progress = await queue.progress(job_id)
+    assert progress is not None
+    return [key for key, _ in progress.tasks()]
+
+
+async def die_before_settling(
+    url: str, clock: TravellingClock, story: Story, entered: asyncio.Event
+) -> None:
+    async with Queue("q", url, clock=clock) as queue:
+        broker: Dying = around(queue, Dying)
+        broker.dead = True
+        async with working(queue, story.bush(3)) as worker:
+            await asyncio.wait_for(entered.wait(), PATIENCE)
+            story.opens("leaf")
+            await until(lambda: not worker._tasks)
+    clock.travel(100.0)
 
 
 async def test_the_start_of_a_sync_handler_that_may_have_killed_is_written_down_first() -> None:

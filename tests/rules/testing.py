@@ -57,11 +57,11 @@ MUTATIONS = [
         "SIM",
         "all branches are resumed",
         "durable/recording.py",
-        """        self._owed = len(items)
+        """        self._owed = len(items) + self.held_back
         return items
 
     def suspect""",
-        """        self._owed = len(items)
+        """        self._owed = len(items) + self.held_back
         return items[:1]
 
     def suspect""",

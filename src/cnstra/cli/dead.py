@@ -10,6 +10,7 @@ from cnstra.cli.output import write_json
 from cnstra.cli.progress import counted
 from cnstra.cli.usage import NotPossible, OneOrAll
 from cnstra.cli.views import show_list
+from cnstra.jobs.editing import redrive_branch
 from cnstra.jobs.queue import Queue
 
 app = typer.Typer(help="Look at the dead letters, and put them back.", rich_markup_mode=None)
@@ -56,14 +57,22 @@ def redrive(
     url: Url = None,
     name: Name = None,
     everything: Annotated[bool, typer.Option("--all", help="All dead jobs.")] = False,
+    branch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Run this task of it alone, and what comes of it; it owes the others still. "
+            "'cnstra explain --json' tells the keys.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put a dead job back. It has all its attempts again, and goes on where it stood."""
     address = Address.of(words, url, name, f"{JOB}, or --all", range(2))
-    if len(address.rest) + everything != 1:
+    if len(address.rest) + everything != 1 or (everything and branch is not None):
         raise OneOrAll
     redriven = address.ask(
-        _redrive_all if everything else lambda queue: _redrive_one(queue, address.rest[0])
+        _redrive_all if everything else lambda queue: _redrive_one(queue, address.rest[0], branch)
     )
     if as_json:
         write_json({"redriven": redriven})
@@ -71,9 +80,12 @@ def redrive(
         print(len(redriven) if everything else redriven[0])
 
 
-async def _redrive_one(queue: Queue, job_id: str) -> list[str]:
+async def _redrive_one(queue: Queue, job_id: str, branch: str | None) -> list[str]:
     await _require_dead(queue, job_id, "redriven")
-    await queue.redrive(job_id)
+    if branch is None:
+        await queue.redrive(job_id)
+    else:
+        await redrive_branch(queue, job_id, branch)
     return [job_id]
 
 

@@ -76,6 +76,7 @@ def _owed_as_json(task: OwedTask) -> dict[str, Any]:
         "interrupted": error is not None and error.aborted,
         "crashes": task.crashes,
         "problem": task.problem,
+        "heldBack": task.held_back,
     }
 
 
@@ -124,12 +125,13 @@ def _row(task: OwedTask) -> tuple[str, str, str, str]:
 
 
 def _why(task: OwedTask) -> str:
-    crashes = f", its process died {task.crashes} times in a row" if task.crashes else ""
+    more = f", its process died {task.crashes} times in a row" if task.crashes else ""
+    more += ", held back while another branch runs" if task.held_back else ""
     if task.error is None:
-        return f"not done yet{crashes}"
+        return f"not done yet{more}"
     if task.error.aborted:
-        return f"interrupted{crashes}"
-    return f"{one_line(f'{task.error.name}: {task.error.message}')}{crashes}"
+        return f"interrupted{more}"
+    return f"{one_line(f'{task.error.name}: {task.error.message}')}{more}"
 
 
 def _say(screen: Console, heading: str, text: str) -> None:

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from cnstra.dashboard.dead import MOST, grouped
 from cnstra.dashboard.desk import Act, Ask, Desk
 from cnstra.errors import CnstraError
-from cnstra.jobs.editing import leave_out
+from cnstra.jobs.editing import leave_out, redrive_branch
 from cnstra.jobs.envelope import signal_in
 from cnstra.jobs.retry import backoff_from_wire
 
@@ -60,6 +60,16 @@ async def leave(desk: Desk, ask: Ask, form: Form) -> Response:
     return _to_job(ask, job_id, "left-out")
 
 
+async def branch(desk: Desk, ask: Ask, form: Form) -> Response:
+    """Put a dead job back for one of its branches; the others stay owed."""
+    del desk
+    job_id, key = form.get("id", ""), form.get("task", "")
+    done = await redrive_branch(ask.source.queue, job_id, key)
+    if done:
+        await note(ask, job_id, f"retried the task {key[:8]} alone")
+    return _to_job(ask, job_id, "branch-retried" if done else "not-retried")
+
+
 async def redrive(desk: Desk, ask: Ask, form: Form) -> Response:
     """Put back every dead job of one group of errors."""
     del desk
@@ -93,6 +103,7 @@ ACTS: Mapping[str, Act] = {
     "clone": clone,
     "cancel": cancel,
     "leave": leave,
+    "branch": branch,
     "redrive": redrive,
     "pause": pause,
     "resume": resume,

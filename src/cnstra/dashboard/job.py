@@ -21,6 +21,7 @@ SAID = {
     "cancelled": "The job ends: it goes to the dead letters, at once or when its worker hears.",
     "not-cancelled": "Nothing was done: the job is over.",
     "edited": "The change is kept. It counts from the next retry on.",
+    "branch-retried": "The job is back in the queue for that branch alone: the others stay owed.",
     "left-out": "The job does not owe that branch any more: a retry runs the others.",
 }
 

@@ -4,7 +4,9 @@ what changed.
     m            the run: version of this form, stimulation id
     t/KEY        an activation that is owed (key: of its lineage)
     e/KEY        why it failed, where it has
-    s/KEY        how often the process died while it ran, and whether it runs now
+    s/KEY        its marks, which a redrive clears: how often the process died while it ran, whether
+                 it runs now, whether it is held back while another branch runs alone
+    h/KEY        `true`: the next attempt marks it as held back; so that one redrive spares the hold
     c/NEURON     a context value
     v/NEURON     the version of that, where its type has one
     r/KEY        a result (key: of its emission)
@@ -37,6 +39,7 @@ SHORT = {
     "key": "k",
     "crashes": "x",
     "running": "on",
+    "held_back": "off",
     "version": "v",
 }
 
@@ -71,10 +74,13 @@ class ErrorEntry(msgspec.Struct, omit_defaults=True):
 
 
 class StartEntry(msgspec.Struct, rename=SHORT, omit_defaults=True):
-    """An `s/` entry: crashes in a row, and whether the activation has been started since."""
+    """An `s/` entry: crashes in a row, whether the activation has been started since, and whether
+    it must not be.
+    """
 
     crashes: int = 0
     running: bool = False
+    held_back: bool = False
 
 
 class ResultEntry(msgspec.Struct, rename=SHORT, omit_defaults=True):

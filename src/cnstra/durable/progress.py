@@ -112,12 +112,14 @@ class Progress:
         """Bring what older code encoded to the versions that the types have now.
 
         Raises `PayloadTooNew`, and `InvalidPayload` where an upcast fails. What the network does
-        not have is left alone.
+        not have is left alone, and so is what is held back: it must keep nothing else from running.
         """
         with self:
             for key, one in [*self._keyed("t/", _decode_task), *self._keyed("r/", _decode_result)]:
                 collateral = network.collaterals.get(network.name_now(one.collateral))
-                if collateral is not None and one.version != collateral.codec.version:
+                if collateral is None or self.is_held_back(key[2:]):
+                    continue
+                if one.version != collateral.codec.version:
                     data = collateral.codec.upcast(bytes(one.payload), one.version)
                     one.payload, one.version = msgspec.Raw(data), collateral.codec.version
                     self.put(key, one)
@@ -129,9 +131,9 @@ class Progress:
 
     def rename(self, network: Network) -> None:
         """Bring it to the names that neurons and collaterals have now. Keys stay what they were.
-        What it holds is of the present versions.
+        What it holds is of the present versions. What is held back is left alone.
         """
-        contexts, tasks = self.contexts(), self.tasks()
+        contexts, tasks = self.contexts(), self.due()
         with self:
             for key, task in tasks:
                 receiver = network.receiver(task.neuron, task.collateral)
@@ -144,6 +146,20 @@ class Progress:
                     self.put_context(name, value, network.versioned_contexts.get(name, UNVERSIONED))
             for name in contexts.keys() & network.renamed_neurons.keys():
                 self.delete_context(name)
+
+    def hold_back_all_but(self, chosen: str) -> None:
+        """Redriven once, only the task of that key runs, and what comes of it."""
+        for key, _ in self.tasks():
+            if key != chosen:
+                self.put(f"h/{key}", b"true")
+        self.delete(f"h/{chosen}")
+
+    def mark_held_back(self) -> None:
+        """Turn what is to be held back into marks, which the next redrive clears."""
+        with self:
+            for key in [key[2:] for key in self.entries if key.startswith("h/")]:
+                self.delete(f"h/{key}")
+                self.put(f"s/{key}", StartEntry(held_back=True))
 
     # --- what the entries say
 
@@ -173,6 +189,18 @@ class Progress:
         """What the run owes: (key, task), in the order of emission."""
         found = [(key[2:], task) for key, task in self._keyed("t/", _decode_task)]
         return sorted(found, key=lambda pair: pair[1].number)
+
+    def due(self, *, redriven: bool = False) -> list[tuple[str, TaskEntry]]:
+        """The tasks that are not held back: now, or once the job is `redriven`."""
+        owed = self.tasks()
+        return [pair for pair in owed if not self.is_held_back(pair[0], redriven=redriven)]
+
+    def is_held_back(self, key: str, *, redriven: bool = False) -> bool:
+        """Whether the task of that key waits while another branch runs alone: now, or once the job
+        is `redriven`.
+        """
+        mark = None if redriven else self.start(key)
+        return f"h/{key}" in self.entries or (mark is not None and mark.held_back)
 
     def task(self, key: str) -> TaskEntry | None:
         """The task of that key, if it is owed."""

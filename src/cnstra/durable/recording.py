@@ -108,6 +108,8 @@ class Recording:
         """The first activations, with their payloads, until they are put down."""
         self._number = 0
         self._owed = 0
+        self.held_back = 0
+        """Tasks that are owed, but not started."""
         self.is_heard = False
         """Whether listeners may hold the run up once it owes nothing."""
 
@@ -132,18 +134,22 @@ class Recording:
                     self._progress.put(*_task_entry(item, data))
 
     def resume(self) -> list[Item]:
-        """The activations that the progress owes, in the order of their emission.
+        """The activations that the progress owes and does not hold back, in the order of their
+        emission.
 
         Raises `UnknownNeuron` or `InvalidPayload` for what this code cannot resume.
         """
         items: list[Item] = []
         for key, task in self._progress.tasks():
+            self._number = task.number + 1
+            if self._progress.is_held_back(key):
+                self.held_back += 1
+                continue
             receiver = self._network.receiver(task.neuron, task.collateral)
             codec = self._network.collaterals[task.collateral].codec
             signal = _copy_of(codec, bytes(task.payload), task.key)
             items.append((receiver, signal, task.lineage(key), task.hops))
-            self._number = task.number + 1
-        self._owed = len(items)
+        self._owed = len(items) + self.held_back
         return items
 
     def suspect(self, keys: Iterable[str]) -> None:

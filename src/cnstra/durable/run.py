@@ -26,6 +26,7 @@ from cnstra.engine.stimulation import DEFAULT_GRACE, Stimulation
 from cnstra.engine.tasks import FailedTask
 from cnstra.errors import (
     CrashLimitReached,
+    HeldBack,
     InvalidOption,
 )
 
@@ -60,13 +61,20 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class Halted:
+    """The branch that was to run alone is done; the run still owes what was held back."""
+
+    error: HeldBack
+
+
+@dataclass(frozen=True, slots=True)
 class Superseded:
     """Another worker has taken the run over; nothing that this attempt did since counts."""
 
     error: BaseException
 
 
-Outcome = Finished | Unfinished | Quarantined | Superseded
+Outcome = Finished | Unfinished | Quarantined | Halted | Superseded
 
 Tap = Callable[[Recorder, Progress, Network], Recorder]
 """Puts something before the recorder of a run, to see what it is told."""
@@ -170,6 +178,7 @@ class DurableRun:
         recording = self._recording()
         if self.progress.entries:
             self.progress.check()
+            self.progress.mark_held_back()
             self.progress.upcast(self._cns.network)
             if self._cns.network.has_renamed:
                 self.progress.rename(self._cns.network)
@@ -263,14 +272,18 @@ class DurableRun:
         failed = stimulation.failed_tasks
         if stimulation.audience is not None:
             self._log_listeners(stimulation.audience)
-        if failed:
+        if failed or recording.held_back:
             recording.put_down()
             await self._journal.flush()
         elif self._journal.is_due:
             await self._journal.settle()
         if self.lost is not None:
             return Superseded(self.lost)
-        return Unfinished(failed) if failed else Finished(self.progress.result())
+        if failed:
+            return Unfinished(failed)
+        if recording.held_back:
+            return Halted(HeldBack(count=recording.held_back))
+        return Finished(self.progress.result())
 
     def _log_listeners(self, audience: Audience) -> None:
         for error in audience.errors:
@@ -287,7 +300,7 @@ class DurableRun:
         that the next death names those that ran. The first time, each that was owed is charged.
         """
         recording.put_down()
-        owed = [key for key, _ in self.progress.tasks()]
+        owed = [key for key, _ in self.progress.due()]
         marks = {key: mark for key in owed if (mark := self.progress.start(key)) is not None}
         running = [key for key, mark in marks.items() if mark.running]
         charged = (running or owed) if self._saved.held else ()
@@ -300,7 +313,7 @@ class DurableRun:
     def _poison(self) -> Quarantined | None:
         """Whether an activation has killed the process as often as it may."""
         limit = self._options.crash_limit
-        marked = [(task.neuron, self.progress.start(key)) for key, task in self.progress.tasks()]
+        marked = [(task.neuron, self.progress.start(key)) for key, task in self.progress.due()]
         crashes = [(mark.crashes, neuron) for neuron, mark in marked if mark is not None]
         if limit is None or not crashes or max(crashes)[0] < limit:
             return None

@@ -14,6 +14,7 @@ from cnstra.durable.run import (
     DurableOptions,
     DurableRun,
     Finished,
+    Halted,
     Outcome,
     Quarantined,
     Superseded,
@@ -102,7 +103,7 @@ async def run_durably(
                     failed_tasks=failed_tasks,
                     listener_errors=[],
                 ) from failed_tasks[0].error
-            case Quarantined(error):
+            case Quarantined(error) | Halted(error):
                 await run.release()
                 raise error
             case Superseded(error):

@@ -13,6 +13,7 @@ from cnstra.durable.run import (
     DurableOptions,
     DurableRun,
     Finished,
+    Halted,
     Outcome,
     Quarantined,
     Superseded,
@@ -170,12 +171,13 @@ class Attempt:
         if self._run is not None:
             self._run.lose(error)
 
-    @property
-    def owes(self) -> Sequence[str]:
-        """The neurons that its run still owes, in the order of their emission."""
+    def owes(self, *, redriven: bool = False) -> Sequence[str]:
+        """The neurons that its run goes on with, by itself or once it is redriven, in the order of
+        their emission.
+        """
         run = self._run
         try:
-            tasks = () if run is None else run.progress.tasks()
+            tasks = () if run is None else run.progress.due(redriven=redriven)
         except StoreError:
             return ()
         return list(dict.fromkeys(task.neuron for _, task in tasks))
@@ -256,7 +258,7 @@ class Attempt:
             case Finished(result):
                 await run.finish(result, self._queue.keep_results)
                 return Settled(Completed(result), None)
-            case Quarantined(error):
+            case Quarantined(error) | Halted(error):
                 return await self._let_go(run, DeadLettered(error_to_wire(error), self._wire(run)))
             case Unfinished(failed_tasks):
                 return await self._let_go(run, self._judge(run, failed_tasks, outcome.failures))
@@ -355,12 +357,12 @@ def what_happens_next(attempt: Attempt, settlement: Settlement) -> str:
             return "is completed."
         case Retry(delay, _, error):
             when = f"in {delay:g} s" if delay else "at once"
-            again = f"it runs again {when}{_from(attempt.owes)}."
+            again = f"it runs again {when}{_from(attempt.owes())}."
             return f"failed, {which} ({error['message']}): {again}"
         case Requeued():
-            return f"is given back: another worker goes on{_from(attempt.owes)}."
+            return f"is given back: another worker goes on{_from(attempt.owes())}."
         case DeadLettered(error, _):
-            goes_on = f"redrive it to go on{_from(attempt.owes)}."
+            goes_on = f"redrive it to go on{_from(attempt.owes(redriven=True))}."
             return f"is dead-lettered, {which} ({error['message']}): {goes_on}"
         case Lost():
             return "is another worker's by now: nothing is done about it here."

@@ -1,7 +1,8 @@
-"""Changing what a dead job owes, before it is redriven."""
+"""Changing what a dead job owes, or runs of it, before it is redriven."""
 
 from collections.abc import Callable
 
+from cnstra.durable.entries import TaskEntry
 from cnstra.durable.progress import Progress
 from cnstra.durable.store import ProgressStore, Ticket
 from cnstra.durable.wire import to_wire
@@ -23,9 +24,7 @@ async def edit_payload(
     """
 
     def change(progress: Progress) -> None:
-        task = progress.task(key)
-        if task is None:
-            raise NotEditable(job_id=job_id, reason="it does not owe that task any more")
+        task = _owed(progress, job_id, key)
         collateral = network.name_now(task.collateral)
         network.require(collateral)
         codec = network.collaterals[collateral].codec
@@ -59,8 +58,7 @@ async def leave_out(queue: Queue, job_id: str, key: str) -> None:
     """
 
     def change(progress: Progress) -> None:
-        if progress.task(key) is None:
-            raise NotEditable(job_id=job_id, reason="it does not owe that task any more")
+        _owed(progress, job_id, key)
         if len(progress.tasks()) == 1:
             reason = "it owes nothing else, and a job that owes nothing is completed: remove it"
             raise NotEditable(job_id=job_id, reason=reason)
@@ -68,6 +66,30 @@ async def leave_out(queue: Queue, job_id: str, key: str) -> None:
             progress.delete(prefix + key)
 
     await _edit(queue, job_id, change)
+
+
+async def redrive_branch(queue: Queue, job_id: str, key: str) -> bool:
+    """Redrive a dead job for the task of that key, and what comes of it, alone. `False` if somebody
+    else redrove it meanwhile.
+
+    Its other tasks are held back over all attempts. Once that branch is done or has failed for
+    good, the job is dead again and owes them as before, with the errors that they had; if nothing
+    was held back, it is completed. Raises `NotEditable`.
+    """
+
+    def change(progress: Progress) -> None:
+        _owed(progress, job_id, key)
+        progress.hold_back_all_but(key)
+
+    await _edit(queue, job_id, change)
+    return await queue.redrive(job_id)
+
+
+def _owed(progress: Progress, job_id: str, key: str) -> TaskEntry:
+    task = progress.task(key)
+    if task is None:
+        raise NotEditable(job_id=job_id, reason="it does not owe that task any more")
+    return task
 
 
 async def _edit(queue: Queue, job_id: str, change: Callable[[Progress], None]) -> None:

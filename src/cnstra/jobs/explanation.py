@@ -20,6 +20,7 @@ class OwedTask:
     key: its idempotency key, which names it. payload: its input, as JSON. error: why it failed the
     last time, if it did. crashes: how often in a row the process died while it ran.
     problem: why the code at hand cannot run it; `None` where it can, or where no code was given.
+    held_back: whether it waits, while another branch of the redriven job runs alone.
     """
 
     key: str
@@ -29,6 +30,7 @@ class OwedTask:
     error: ErrorEntry | None = None
     crashes: int = 0
     problem: str | None = None
+    held_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ async def explain(queue: Queue, job_id: str, network: Network | None = None) -> 
         return Explanation(job, standing, following, unreadable=str(error))
     if job.state == "waiting" and not job.attempts_made:
         standing = "Part of it has run; it waits to go on."
-    owed = [_owed(progress, key, task, network) for key, task in progress.tasks()]
+    redriven = job.state == "dead"
+    owed = [_owed(progress, key, task, network, redriven) for key, task in progress.tasks()]
     follows, skips = _ahead(job, owed, network)
     return Explanation(
         job,
@@ -93,7 +96,9 @@ async def explain(queue: Queue, job_id: str, network: Network | None = None) -> 
     )
 
 
-def _owed(progress: Progress, key: str, task: TaskEntry, network: Network | None) -> OwedTask:
+def _owed(
+    progress: Progress, key: str, task: TaskEntry, network: Network | None, redriven: bool
+) -> OwedTask:
     mark, payload = progress.start(key), bytes(task.payload)
     return OwedTask(
         key,
@@ -103,6 +108,7 @@ def _owed(progress: Progress, key: str, task: TaskEntry, network: Network | None
         progress.error(key),
         0 if mark is None else mark.crashes,
         None if network is None else problem_of(task, network),
+        progress.is_held_back(key, redriven=redriven),
     )
 
 
