@@ -239,8 +239,8 @@ CONTROLS = (
     Control(
         "resume branches in an order of chance",
         "durable/recording.py",
-        "        self._owed = len(items)\n        return items\n",
-        "        self._owed = len(items)\n"
+        "        self._owed = len(items) + self.held_back\n        return items\n",
+        "        self._owed = len(items) + self.held_back\n"
         "        __import__('random').SystemRandom().shuffle(items)\n        return items\n",
         "memory",
         "wide fan-out",
