@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cnstra import CNS, Context, collateral, neuron
+from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import InvalidOutput, StimulationFailed
 from tests.graphs import entry, middle, out, passing, sink
 
@@ -354,3 +355,17 @@ def test_a_tuple_of_signals_is_a_list_of_them() -> None:
     )
 
     assert log == [1, 2]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_what_is_written_down_of_an_error_begins_with_the_handler(is_async: bool) -> None:
+    run = CNS([neuron("n", {}).dendrite(entry, failing(is_async, ValueError("lost")))]).stimulate(
+        entry.create_signal(1)
+    )
+    await run.wait_until_done()
+
+    (failed,) = run.failed_tasks
+    first, *frames = [line.strip() for line in error_to_wire(failed.error)["stack"].splitlines()]
+    assert first == "Traceback (most recent call last):"
+    assert __file__ in frames[0]
+    assert frames[-1] == "ValueError: lost"

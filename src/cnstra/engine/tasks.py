@@ -3,6 +3,8 @@
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from cnstra.engine.signals import Signal, is_object, signal_from_wire, signal_to_wire
@@ -10,6 +12,8 @@ from cnstra.errors import InvalidSignal, InvalidTask
 
 NEVER_STARTED = "Task aborted - not started due to abort signal"
 """The seed's words for a task that an abort kept from starting."""
+
+_ENGINE = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +78,20 @@ class Response:
 
 def error_to_wire(error: BaseException) -> dict[str, Any]:
     """An error as it is written down: `{"message", "name", "stack"}`."""
+    trace = _from_the_handler_on(error.__traceback__)
     return {
         "message": str(error) or type(error).__name__,
         "name": type(error).__name__,
-        "stack": "".join(traceback.format_exception(error, limit=-20))[-8000:],
+        "stack": "".join(traceback.format_exception(type(error), error, trace, limit=-20))[-8000:],
     }
+
+
+def _from_the_handler_on(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of the engine that it begins with; whole, if all are."""
+    found = trace
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(_ENGINE):
+        found = found.tb_next
+    return found or trace
 
 
 def task_from_wire(wire: object) -> ActivationTask:
