@@ -186,6 +186,26 @@ async def test_the_activation_that_ran_at_each_death_is_parked_by_name(
         assert story.count("first") == 1
 
 
+async def test_what_a_run_began_with_is_parked_by_name_too(
+    url: str, clock: TravellingClock
+) -> None:
+    """Nothing of it was put down when the process died the first time."""
+    story = Story()
+    async with Queue("q", url, clock=clock) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=1)
+        for _ in range(3):
+            entered = story.stands("first")
+            entered.clear()
+            await crash(url, clock, story.chain(), entered, durability="step")
+
+        await drain(queue, story.chain(), durability="step", crash_limit=3)
+
+        dead = await record_of(queue, job.id)
+        assert (dead.state, dead.error["name"]) == ("dead", "CrashLimitReached")
+        assert "neuron 'first'" in dead.error["message"]
+        assert story.count("first") == 3
+
+
 async def test_crashes_are_counted_in_a_row(url: str, clock: TravellingClock) -> None:
     """An activation that commits takes its count with it: the next starts from nought."""
     story = Story()

@@ -32,7 +32,7 @@ MUTATIONS = (
         "durable/run.py",
         "        recording.put_down()\n        owed",
         "        owed",
-        D9 + "test_the_activation_that_ran_at_each_death_is_parked_by_name",
+        D9 + "test_what_a_run_began_with_is_parked_by_name_too",
     ),
     Mutation(
         "D9",
