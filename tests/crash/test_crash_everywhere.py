@@ -310,18 +310,22 @@ async def test_a_dead_process_cleans_up_unseen() -> None:
 
     def tidy() -> Worker:
         order, done = collateral("order", Any), collateral("done", Any)
-        till = neuron("till", {"done": done})
+        till, door = neuron("till", {"done": done}), neuron("door", {})
 
         @till.dendrite(order)
-        async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
-            try:
-                effects.record("charge", ctx.idempotency_key)
-                await asyncio.sleep(1.0)
-            finally:
-                effects.record("release", f"release {ctx.idempotency_key}")
+        async def charge(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+            await asyncio.sleep(1.0)
+            effects.record("charge", ctx.idempotency_key)
             return axon.done.create_signal(payload)
 
-        return bugs.worker(till)
+        @door.dendrite(order)
+        async def hold(payload: Any, axon: Any, ctx: Context[Any]) -> None:
+            try:
+                await asyncio.sleep(2.0)
+            finally:
+                effects.record("release", ctx.idempotency_key)
+
+        return bugs.worker(till, door)
 
     effects.clear()
     calm = trial(tidy, {})

@@ -290,10 +290,13 @@ async def test_a_queue_that_is_full_by_a_policy_says_so(
     policy = ("set_policy", name, f"^{name}$", '{"max-length": 1}', "--apply-to", "queues")
     await asyncio.to_thread(server.control, *policy)
 
-    async with asyncio.timeout(60):  # the server follows a policy in its own time
-        with pytest.raises(BrokerUnavailable):
+    async def fill() -> None:
+        async with asyncio.timeout(60):  # the server follows a policy in its own time
             while True:
                 await send(transport, b"one more")
+
+    with pytest.raises(BrokerUnavailable):
+        await fill()
 
 
 # --- messages, as others see and send them
@@ -414,9 +417,11 @@ async def test_who_is_done_twice_does_not_acknowledge_the_next(make: Maker) -> N
     assert (await take_one(await make())).body == b"2"
 
 
-async def test_what_nobody_takes_goes_back(make: Maker) -> None:
-    """Given a worker whose hands are full after its job is done, the next is another's."""
-    transport, other = await make(), await make()
+async def test_what_nobody_takes_goes_back(make: Maker, rabbitmq_url: str) -> None:
+    """Given a worker whose hands are full after its job is done, the next is another's. This node
+    has no short `consumer_timeout` that would see to it.
+    """
+    transport, other = await make(rabbitmq_url), await make(rabbitmq_url)
     await send(transport, b"1")
     await transport.done(await take_one(transport))
     await send(transport, b"2")
@@ -501,6 +506,19 @@ async def test_a_confirm_that_is_lost_raises_and_a_repeat_is_safe(
         copies = await take_all(transport, 2)
     assert {message.id for message in copies} == {"the body"}
     assert len(copies) == 2
+
+
+async def test_a_server_that_falls_silent_is_unavailable(server: RabbitServer, make: Maker) -> None:
+    """The client cancels what is in flight, once it has missed the heartbeats."""
+    async with Proxy(server.port) as proxy:
+        transport = await make(f"amqp://guest:guest@127.0.0.1:{proxy.port}?heartbeat=1")
+        await send(transport, b"1")
+        proxy.lag = 60.0
+        with pytest.raises(BrokerUnavailable):
+            await transport.sizes()
+        proxy.lag = 0.0
+
+        assert (await transport.sizes())["waiting"] == 1
 
 
 async def test_a_publish_that_never_arrives_raises(server: RabbitServer, make: Maker) -> None:

@@ -318,9 +318,12 @@ async def test_what_a_poll_brings_and_nobody_takes_is_given_back(
 async def test_what_a_poll_brings_at_the_end_is_given_back(opened: Opener) -> None:
     ending, other = await opened(), await opened()
     assert await take(ending, wait=0.05) == ()
+    closing = asyncio.ensure_future(ending.close())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
     await other.send([letter(1)])
 
-    await ending.close()
+    await closing
 
     assert ids(await take(other)) == ["id-1"]
 
