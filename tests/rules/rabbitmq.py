@@ -40,7 +40,7 @@ MUTATIONS = (
         HERE + "link.py",
         "if task is None or task.cancelling():",
         "if True:",
-        OURS + "test_a_confirm_that_is_lost_raises_and_a_repeat_is_safe",
+        OURS + "test_a_server_that_falls_silent_is_unavailable",
     ),
     Mutation(
         "AMQP",
