@@ -181,6 +181,21 @@ def test_watching_tells_of_each_change_and_fills_a_terminal(shell: Shell) -> Non
     assert "\x1b[?1049h" in shown  # a screen of its own
 
 
+def test_a_queue_that_is_typed_goes_before_one_of_the_environment(dead: Shell) -> None:
+    dead.environment |= {"CNSTRA_URL": "sqlite:///work.db", "CNSTRA_QUEUE": "other"}
+    assert dead.json("dead", "list") == []
+
+    assert {job["id"] for job in dead.json("dead", "list", "app:queue")} == {"one"}
+    assert dead.json("check", "app:cns", "--queue", "app:queue")["jobs"] == 2
+    assert dead.json("dead", "redrive", "app:queue", "one") == {"redriven": ["one"]}
+    assert dead("enqueue", "app:queue", "request", '{"id": 3}', "--job-id", "a:b").stdout == "a:b\n"
+
+    del dead.environment["CNSTRA_URL"]
+    assert dead.json("jobs", "show", "app:queue", "a:b")["state"] == "waiting"
+    dead.environment |= {"CNSTRA_URL": "sqlite:///work.db", "CNSTRA_QUEUE": "work"}
+    assert dead.json("jobs", "show", "a:b")["state"] == "waiting"
+
+
 def test_every_option_may_come_from_the_environment(dead: Shell) -> None:
     dead.environment["CNSTRA_JOBS_LIST_LIMIT"] = "1"
 

@@ -1,12 +1,13 @@
 """Which queue a command is about: `app:queue`, or `--url` and `--queue`."""
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar, cast
 
 import typer
 
-from cnstra.cli.targets import load, neighbours
+from cnstra.cli.targets import is_there, load, neighbours
 from cnstra.cli.usage import ArgumentsWanted, NothingThere, QueueInMemory, QueueNotNamed
 from cnstra.durable.adapters import adapter_for
 from cnstra.engine.cns import CNS
@@ -62,8 +63,13 @@ class Address:
         wanted: str = "no more words",
         counts: range = range(1),
     ) -> "Address":
-        """Read the words. `wanted` and `counts` say what may follow the queue."""
+        """Read the words. `wanted` and `counts` say what may follow the queue. One that is typed
+        goes before that of the environment.
+        """
         given = list(words or ())
+        elsewhere = (os.environ.get("CNSTRA_URL"), os.environ.get("CNSTRA_QUEUE"))
+        if (url, name) == elsewhere and _begin_with_a_queue(given, counts):
+            url = name = None
         if (url is None) != (name is None) or (url is None and not given):
             raise QueueNotNamed
         target = None if url is not None else given.pop(0)
@@ -130,3 +136,10 @@ class Address:
         if self.target is None:
             return ()
         return [one for one in neighbours(self.target, Worker) if one.queue is self.queue]
+
+
+def _begin_with_a_queue(words: Sequence[str], counts: range) -> bool:
+    """Whether the first names one in code. Its module must exist where it may be something else."""
+    if len(words) - 1 not in counts or ":" not in words[0]:
+        return False
+    return len(words) not in counts or is_there(words[0])

@@ -1,5 +1,6 @@
 """`cnstra check`."""
 
+import os
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from cnstra.cli.addresses import Address, AsJson
 from cnstra.cli.jobs import State
 from cnstra.cli.output import console, one_line, plain, table, write_json
 from cnstra.cli.progress import counted
-from cnstra.cli.targets import load
+from cnstra.cli.targets import is_there, load
 from cnstra.cli.usage import QueueNotNamed
 from cnstra.engine.cns import CNS
 from cnstra.jobs.broker import JobState
@@ -53,7 +54,7 @@ def check(
     found: list[dict[str, Any]] = []
     looked = 0
     for name in queues:
-        address = Address.of([name], None, None) if url is None else Address.of([], url, name)
+        address = _address(name, url)
         problems_here, count = address.ask(lambda queue: _look(queue, cns, state))
         found += problems_here
         looked += count
@@ -63,6 +64,14 @@ def check(
         _show(found, looked)
     if found:
         raise typer.Exit(STUCK)
+
+
+def _address(name: str, url: str | None) -> Address:
+    """The queue of that name at `url`, or in code: that goes before a URL of the environment."""
+    typed = url != os.environ.get("CNSTRA_URL")
+    if url is None or (":" in name and not typed and is_there(name)):
+        return Address.of([name], None, None)
+    return Address.of([], url, name)
 
 
 async def _look(queue: Queue, cns: CNS, state: JobState | None) -> tuple[list[dict[str, Any]], int]:

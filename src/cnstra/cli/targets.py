@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import importlib.util
 import inspect
 import sys
 import traceback
@@ -44,6 +45,13 @@ def load(target: str, kind: type[T]) -> T:
     raise WrongKind(target=target, found=_kind_of(found), wanted=kind.__name__)
 
 
+def is_there(target: str) -> bool:
+    """Whether `target` begins with a module, or a package, that can be imported."""
+    _look_here()
+    name = target.partition(":")[0].partition(".")[0]
+    return name.isidentifier() and importlib.util.find_spec(name) is not None
+
+
 def neighbours(target: str, kind: type[T]) -> list[T]:
     """The objects of that kind in the module that `target` names, which is loaded already."""
     module = sys.modules[target.partition(":")[0]]
@@ -51,9 +59,7 @@ def neighbours(target: str, kind: type[T]) -> list[T]:
 
 
 def _module(target: str, name: str) -> Any:
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    folder = _look_here()
     try:
         return importlib.import_module(name)
     except (MissingExtra, UnknownScheme):
@@ -66,6 +72,14 @@ def _module(target: str, name: str) -> Any:
                 raise NotATarget(target=target, wanted="module", instead=hint) from error
             raise ModuleNotThere(module=error.name, folder=folder, target=target) from error
         raise ModuleBroken(module=name, reason=_reason(error), place=_place(error)) from error
+
+
+def _look_here() -> str:
+    """Let modules of the current folder be imported; its path."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return folder
 
 
 def _is_part(missing: str | None, module: str) -> bool:
