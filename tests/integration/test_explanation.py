@@ -1,8 +1,10 @@
 """Why a job stands where it stands, and what a person may change of it."""
 
+from dataclasses import dataclass
+
 import pytest
 
-from cnstra import CNS, Queue
+from cnstra import CNS, Queue, collateral, neuron
 from cnstra.errors import InvalidPayload, NotEditable
 from cnstra.jobs.editing import edit_context, edit_payload, leave_out
 from cnstra.jobs.explanation import Explanation, explain
@@ -109,6 +111,33 @@ async def test_a_dead_job_goes_on_with_what_was_edited(url: str) -> None:
         assert edited.contexts["second"] == b"[70]"
         assert story.log[-2:] == [("second", 8), ("third", 8)]
         assert await job.result(timeout=PATIENCE) == {"results": [8]}
+
+
+async def test_an_edit_keeps_every_value_as_it_is_given() -> None:
+    """What the type does not know of a value, and what it would add, is nobody's change."""
+
+    @dataclass
+    class Price:
+        amount: float
+        currency: str = "EUR"
+
+    price = collateral("price", Price)
+    till = neuron("till", {})
+
+    @till.dendrite(price)
+    async def charge(value: Price) -> None:
+        raise RuntimeError("no bank")
+
+    cns = CNS([till])
+    async with Queue("q", "memory://edited as it is given") as queue:
+        job = await queue.enqueue({"collateralName": "price", "payload": {"amount": 1}})
+        await drain(queue, cns, results=[])
+        ((owed),) = (await explained(queue, job.id)).runs
+        given = b'{"amount": 2, "note": "\\u00a0"}'
+        await edit_payload(queue, job.id, owed.key, given, cns.network)
+
+        ((edited),) = (await explained(queue, job.id)).runs
+        assert edited.payload == b'{"amount":2,"note":"\\u00a0"}'
 
 
 async def test_an_edit_is_checked_and_refused_where_it_could_do_harm(url: str) -> None:

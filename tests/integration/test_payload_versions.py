@@ -2,8 +2,13 @@
 
 from typing import Any, TypedDict
 
+import pytest
+
 from cnstra import CNS, Context, Queue, collateral, neuron, payload
+from cnstra.errors import PayloadTooNew
 from cnstra.jobs.checking import check, checked_states
+from cnstra.jobs.editing import edit_context, edit_payload, owed_task, saved_context
+from cnstra.jobs.explanation import explain
 from tests.durables import PATIENCE, drain
 
 
@@ -122,3 +127,42 @@ async def test_a_check_looks_at_context_values_that_will_be_read() -> None:
     assert fits == []
     assert [one.neuron for one in stuck] == ["second"]
     assert "context value" in stuck[0].reason
+
+
+async def test_what_older_code_saved_is_shown_and_edited_in_the_new_shape(url: str) -> None:
+    after = deployed(New, fails=False, renamed="last", former=("second",))
+    network = after.network
+
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue({"collateralName": "entry", "payload": {"id": 7}})
+        await drain(queue, deployed(Old, fails=True), results=["done"])
+        found = await explain(queue, job.id, network)
+        assert found is not None
+        key = found.runs[0].key
+        owed = await owed_task(queue, job.id, key, network)
+        value = await saved_context(queue, job.id, "second", network)
+        await edit_payload(queue, job.id, key, b'{"ids": [7, 8]}', network)
+        await edit_context(queue, job.id, "second", b'{"ids": [7, 8]}', network)
+        assert await job.redrive()
+        await drain(queue, after, results=["done"])
+
+        assert (owed.neuron, owed.payload, value) == ("last", b'{"ids":[7]}', b'{"ids":[7]}')
+        assert found.runs[0].payload == found.contexts["second"] == b'{"ids":[7]}'
+        assert await job.result(timeout=PATIENCE) == {"results": [{"ids": [7]}, {"ids": [7, 8]}]}
+
+
+async def test_what_no_upcast_brings_here_is_shown_as_it_is_and_not_edited() -> None:
+    old = deployed(Old, fails=False).network
+
+    async with Queue("q", "memory://newer than the page") as queue:
+        job = await queue.enqueue(
+            {"collateralName": "entry", "payload": {"ids": [7]}, "v": 2},
+        )
+        await drain(queue, deployed(New, fails=True), results=["done"])
+        found = await explain(queue, job.id, old)
+        assert found is not None
+        (owed,) = found.runs
+        assert (owed.payload, "newer" in (owed.problem or "")) == (b'{"ids":[7]}', True)
+        assert found.contexts == {"second": b'{"ids":[7]}'}
+        with pytest.raises(PayloadTooNew):
+            await owed_task(queue, job.id, owed.key, old)

@@ -1,6 +1,9 @@
 """Changing what a dead job owes, or runs of it, before it is redriven."""
 
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from cnstra.durable.entries import TaskEntry
 from cnstra.durable.progress import Progress
@@ -10,15 +13,41 @@ from cnstra.engine.network import Network
 from cnstra.engine.payloads import PayloadCodec, encode_json
 from cnstra.errors import NotEditable
 from cnstra.jobs.broker import JobRecord, RewritesProgress
+from cnstra.jobs.explanation import OwedTask, context_now, payload_now
 from cnstra.jobs.queue import Queue
 
 TAKEN = "a worker, or another person, has taken it up meanwhile"
 
 
+async def owed_task(queue: Queue, job_id: str, key: str, network: Network) -> OwedTask:
+    """The task of that key as `edit_payload` takes it: under the names of now, its input of the
+    version that its type has now.
+
+    Raises `NotEditable`, `PayloadTooNew`, and `InvalidPayload` where an upcast fails.
+    """
+    _, progress = await _dead_job(queue, job_id)
+    task = _owed(progress, job_id, key)
+    neuron = network.renamed_neurons.get(task.neuron, task.neuron)
+    return OwedTask(key, neuron, network.name_now(task.collateral), payload_now(task, network))
+
+
+async def saved_context(queue: Queue, job_id: str, neuron: str, network: Network) -> bytes:
+    """The context value that was saved under that name, as `edit_context` takes it: of the version
+    that its type has now.
+
+    Raises `NotEditable`, `PayloadTooNew`, and `InvalidPayload` where an upcast fails.
+    """
+    _, progress = await _dead_job(queue, job_id)
+    if neuron not in progress.contexts():
+        raise NotEditable(job_id=job_id, reason="it has no context value of that neuron any more")
+    return context_now(progress, neuron, network)
+
+
 async def edit_payload(
     queue: Queue, job_id: str, key: str, payload: bytes, network: Network
 ) -> None:
-    """Give the owed task of that key another input, as JSON. Its key stays what it was.
+    """Give the owed task of that key another input, as JSON of the version that its type has now.
+    It is kept as it is given; the task's key stays what it was.
 
     Raises `InvalidPayload` where it is not of its collateral's type, and `NotEditable`.
     """
@@ -28,7 +57,7 @@ async def edit_payload(
         collateral = network.name_now(task.collateral)
         network.require(collateral)
         codec = network.collaterals[collateral].codec
-        task.payload = type(task.payload)(codec.encode(codec.accept(payload)))
+        task.payload = type(task.payload)(_accepted(codec, payload))
         task.version = codec.version
         progress.put(f"t/{key}", encode_json(task))
 
@@ -38,14 +67,16 @@ async def edit_payload(
 async def edit_context(
     queue: Queue, job_id: str, neuron: str, value: bytes, network: Network
 ) -> None:
-    """Give a neuron another context value, as JSON.
+    """Give a neuron another context value, as JSON of the version that its type has now. `neuron`
+    is the name under which the value was saved, a former one too.
 
     Raises `InvalidPayload` where it is not of the neuron's type, and `NotEditable`.
     """
-    codec: PayloadCodec[object] = network.context_codecs.get(neuron) or PayloadCodec(neuron, object)
+    now = network.renamed_neurons.get(neuron, neuron)
+    codec: PayloadCodec[object] = network.context_codecs.get(now) or PayloadCodec(now, object)
 
     def change(progress: Progress) -> None:
-        progress.put_context(neuron, codec.encode(codec.accept(value)), codec.version)
+        progress.put_context(neuron, _accepted(codec, value), codec.version)
 
     await _edit(queue, job_id, change)
 
@@ -92,18 +123,30 @@ def _owed(progress: Progress, job_id: str, key: str) -> TaskEntry:
     return task
 
 
-async def _edit(queue: Queue, job_id: str, change: Callable[[Progress], None]) -> None:
-    """Change the saved progress of a dead job, whose run nobody holds."""
+def _accepted(codec: PayloadCodec[Any], value: bytes) -> bytes:
+    """JSON that the type accepts, every value in it as it is. Raises `InvalidPayload`."""
+    codec.accept(value)
+    return msgspec.json.format(value, indent=-1)
+
+
+async def _dead_job(queue: Queue, job_id: str) -> tuple[JobRecord, Progress]:
+    """A dead job, and what has been saved of its run. Raises `NotEditable`."""
     job = await queue.record(job_id)
     if job is None or job.state != "dead":
         state = "gone" if job is None else job.state
         raise NotEditable(job_id=job_id, reason=f"it is {state}, and only a dead job holds still")
-    store = queue.require_store("editing a job")
     progress = await queue.progress(job_id)
     if progress is None or not progress.entries:
         reason = "nothing of its run has been saved: clone it with another payload instead"
         raise NotEditable(job_id=job_id, reason=reason)
     progress.check()
+    return job, progress
+
+
+async def _edit(queue: Queue, job_id: str, change: Callable[[Progress], None]) -> None:
+    """Change the saved progress of a dead job, whose run nobody holds."""
+    job, progress = await _dead_job(queue, job_id)
+    store = queue.require_store("editing a job")
     with progress:
         change(progress)
     carried = job.progress

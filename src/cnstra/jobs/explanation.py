@@ -1,6 +1,7 @@
 """Why a job stands where it stands, and what a retry of it would run and skip."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cnstra.clock import Clock
@@ -17,8 +18,9 @@ from cnstra.jobs.queue import Queue
 class OwedTask:
     """A task that the job's run still owes: a retry runs it.
 
-    key: its idempotency key, which names it. payload: its input, as JSON. error: why it failed the
-    last time, if it did. crashes: how often in a row the process died while it ran.
+    key: its idempotency key, which names it. payload: its input, as JSON, as the code at hand gets
+    it: of the version that its type has now. error: why it failed the last time, if it did.
+    crashes: how often in a row the process died while it ran.
     problem: why the code at hand cannot run it; `None` where it can, or where no code was given.
     held_back: whether it waits, while another branch of the redriven job runs alone.
     """
@@ -42,7 +44,8 @@ class Explanation:
     runs: what a retry runs first; empty where it would begin at the entry, or has nothing to do.
     follows: neurons that may run after those. skips: neurons that the entry leads to and that no
         retry runs any more. Both are known where the code is, and sorted by name.
-    contexts: the saved context values, by neuron, as JSON. results: those so far, as JSON.
+    contexts: the saved context values, by neuron, as JSON, of the versions that their types have
+        now. results: those so far, as JSON.
     unreadable: why the saved progress cannot be read, if it cannot.
     """
 
@@ -91,7 +94,7 @@ async def explain(queue: Queue, job_id: str, network: Network | None = None) -> 
         owed,
         follows,
         skips,
-        progress.contexts(),
+        _contexts(progress, network),
         [bytes(one.payload) for one in progress.results()],
     )
 
@@ -99,12 +102,12 @@ async def explain(queue: Queue, job_id: str, network: Network | None = None) -> 
 def _owed(
     progress: Progress, key: str, task: TaskEntry, network: Network | None, redriven: bool
 ) -> OwedTask:
-    mark, payload = progress.start(key), bytes(task.payload)
+    mark = progress.start(key)
     return OwedTask(
         key,
         task.neuron,
         task.collateral,
-        payload,
+        _payload(task, network),
         progress.error(key),
         0 if mark is None else mark.crashes,
         None if network is None else problem_of(task, network),
@@ -112,12 +115,49 @@ def _owed(
     )
 
 
+def _payload(task: TaskEntry, network: Network | None) -> bytes:
+    """The task's input as the network's code gets it; where it does not, as it was saved."""
+    if network is not None:
+        with suppress(CnstraError):
+            return payload_now(task, network)
+    return bytes(task.payload)
+
+
+def _contexts(progress: Progress, network: Network | None) -> dict[str, bytes]:
+    contexts = progress.contexts()
+    if network is not None:
+        for name in contexts:
+            with suppress(CnstraError):
+                contexts[name] = context_now(progress, name, network)
+    return contexts
+
+
+def payload_now(task: TaskEntry, network: Network) -> bytes:
+    """The task's input, as JSON of the version that its type has now.
+
+    Raises `PayloadTooNew`, and `InvalidPayload` where an upcast fails. What the network does not
+    have is left as it is.
+    """
+    found, payload = network.collaterals.get(network.name_now(task.collateral)), bytes(task.payload)
+    return payload if found is None else found.codec.upcast(payload, task.version)
+
+
+def context_now(progress: Progress, neuron: str, network: Network) -> bytes:
+    """The saved context value of a neuron, as JSON of the version that its type has now.
+
+    Raises `PayloadTooNew`, and `InvalidPayload` where an upcast fails. What the network does not
+    have is left as it is.
+    """
+    value = progress.contexts()[neuron]
+    codec = network.context_codecs.get(network.renamed_neurons.get(neuron, neuron))
+    return value if codec is None else codec.upcast(value, progress.context_version(neuron))
+
+
 def problem_of(task: TaskEntry, network: Network) -> str | None:
     """Why this network cannot resume the task, if it cannot."""
     try:
         receiver = network.receiver(task.neuron, task.collateral)
-        codec = network.collaterals[receiver.collateral_name].codec
-        codec.decode(codec.upcast(bytes(task.payload), task.version))
+        network.collaterals[receiver.collateral_name].codec.decode(payload_now(task, network))
     except CnstraError as error:
         return str(error)
     return None
