@@ -11,10 +11,10 @@ from cnstra.cli.usage import NoSuchJob, NotPossible
 from cnstra.cli.views import show_job, show_list
 from cnstra.cli.watching import Watch
 from cnstra.jobs.broker import Event, JobRecord, JobState
+from cnstra.jobs.cloning import options_of
 from cnstra.jobs.envelope import signal_in
 from cnstra.jobs.job import Job
 from cnstra.jobs.queue import Queue
-from cnstra.jobs.retry import backoff_from_wire
 
 app = typer.Typer(help="Look at jobs, and steer them.", rich_markup_mode=None)
 
@@ -143,11 +143,7 @@ def clone(
     async def again(queue: Queue) -> Job:
         record = await found(queue, address.rest[0])
         return await queue.enqueue(
-            signal_in(record.id, record.data),
-            max_attempts=record.max_attempts,
-            backoff=None if record.backoff is None else backoff_from_wire(record.backoff),
-            priority=record.priority,
-            job_id=job_id,
+            signal_in(record.id, record.data), job_id=job_id, **options_of(record)
         )
 
     job = address.ask(again)

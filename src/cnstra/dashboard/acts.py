@@ -8,9 +8,9 @@ from starlette.responses import RedirectResponse, Response
 from cnstra.dashboard.dead import MOST, grouped
 from cnstra.dashboard.desk import Act, Ask, Desk
 from cnstra.errors import CnstraError
+from cnstra.jobs.cloning import options_of
 from cnstra.jobs.editing import leave_out, redrive_branch
 from cnstra.jobs.envelope import signal_in
-from cnstra.jobs.retry import backoff_from_wire
 
 logger = logging.getLogger("cnstra.dashboard")
 
@@ -33,10 +33,7 @@ async def clone(desk: Desk, ask: Ask, form: Form) -> Response:
     job = await ask.source.queue.record(job_id)
     if job is None:
         return desk.decline(ask, 404, "The queue does not hold that job any more.")
-    backoff = None if job.backoff is None else backoff_from_wire(job.backoff)
-    cloned = await ask.source.queue.enqueue(
-        signal_in(job.id, job.data), max_attempts=job.max_attempts, backoff=backoff
-    )
+    cloned = await ask.source.queue.enqueue(signal_in(job.id, job.data), **options_of(job))
     await note(ask, job_id, f"cloned it as {cloned.id}")
     return _to_job(ask, cloned.id, "cloned")
 
