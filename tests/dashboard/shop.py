@@ -8,6 +8,7 @@ import httpx
 
 from cnstra import CNS, Collateral, Context, History, Queue, Signal, Worker, collateral, neuron
 from cnstra.dashboard import asgi
+from tests.dashboard.forms import Form
 
 TOKEN = "the token of these tests"
 BASE = "http://localhost"
@@ -108,6 +109,13 @@ class Browser:
             path,
             data={"form_token": token, "q": "orders", **fields},
             headers={"Origin": str(self.client.base_url).rstrip("/")},
+        )
+
+    async def send(self, form: Form, **changes: str) -> httpx.Response:
+        """Send a form with what a person has changed in it."""
+        origin = str(self.client.base_url).rstrip("/")
+        return await self.client.post(
+            form.action, data=form.fields | changes, headers={"Origin": origin}
         )
 
 

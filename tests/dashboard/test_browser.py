@@ -1,9 +1,11 @@
 """The page in a real browser: each act, the keyboard, live changes, hostile data."""
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from selenium.webdriver.common.by import By
@@ -142,7 +144,7 @@ def test_jobs_are_sent_cloned_cancelled_and_the_queue_is_paused(
     for name, text in fields.items():
         person.one(f'[name="{name}"]').send_keys(text)
     Select(person.one('[name="field:size"]')).select_by_value("large")
-    person.click('[name="field:gift"]')
+    Select(person.one('[name="field:gift"]')).select_by_visible_text("yes")
     person.one("#job-id").send_keys("sent")
     person.press("Send")
     person.until_text("The job is in the queue.")
@@ -205,6 +207,38 @@ def test_a_dead_letter_is_retried_in_its_list_and_cloned_with_changes(
     person.until(lambda: person.path.startswith("/login"))
     person.driver.get(person.url + "/jobs")
     assert person.path.startswith("/login")
+
+
+def test_what_nobody_touches_is_cloned_and_edited_as_it_is(site: Site, person: Chromium) -> None:
+    texts = [
+        "a\u00a0b",
+        "\u200c",
+        "a\r\nb\n",
+        "\n\n",
+        "\u202e\x00\x1b",
+        "</textarea>",
+        "x" * 20_005,
+    ]
+    fails, name = "Prix : 5\u00a0€\n👨\u200d👩", "order\u200d\r1"
+    payload = {"id": 1, "notes": texts, "fails": fails, "gift": False}
+    site.run(site.shop.sell(name, payload))
+
+    person.go(f"/job?id={quote(name)}")
+    person.follow("Edit")
+    person.press("Keep")
+    person.until_text("The change is kept.")
+    explanation = site.run(explain(site.shop.queue, name))
+    assert explanation is not None
+    assert json.loads(explanation.runs[0].payload) == payload
+    person.follow("Clone with changes")
+    person.press("Send")
+    person.until_text("The job is in the queue.")
+    (clone,) = site.run(site.shop.queue.jobs("waiting", limit=2))
+    assert json.loads(clone.data)["signal"]["payload"] == payload
+    person.go(f"/job?id={quote(name)}")
+    person.press("Retry")
+    person.until_text("goes on where it stood")
+    assert state(site, name) == "waiting"
 
 
 def test_changes_show_by_themselves_and_the_keyboard_does_it_all(

@@ -15,6 +15,7 @@ from cnstra import History, Queue
 from cnstra.clock import SystemClock
 from cnstra.dashboard import asgi, entering, live
 from cnstra.errors import InvalidOption
+from tests.dashboard.forms import form_in
 from tests.dashboard.shop import BASE, TOKEN, Browser, Shop, browsing, page_of
 
 PAGES = ("/", "/graph", "/jobs", "/runs", "/dead", "/send", "/job?id=one", "/edit?id=one", "/live")
@@ -71,7 +72,7 @@ async def test_a_cookie_that_was_made_up_or_has_expired_opens_nothing(shop: Shop
     later = Shop(Queue("orders", f"memory://{uuid4().hex}", clock=Later()), None)
     other = page_of(shop, token="another token, as long")
     visit, _, seal = cookie.rpartition(".")
-    forged = f"{visit[:-1]}9.{seal}"
+    forged = f"{visit}9.{seal}"
     for app, value in [(page_of(later), cookie), (other, cookie), (page_of(shop), forged)]:
         async with browsing(app, token=None) as browser:
             browser.client.cookies.set("cnstra", value)
@@ -274,7 +275,7 @@ async def test_hostile_data_is_spelt_out(shop: Shop) -> None:
         assert "<img src=x" not in page
         assert "\u202e" not in page
         assert "\x1b" not in page
-        assert len(page) < 200_000
+    assert all(len(page) < 200_000 for page in pages[:-1])  # a form holds all of it
     assert "\\u202etxt" in pages[0]
     assert "characters more" in pages[0]
 
@@ -299,8 +300,7 @@ async def test_what_is_redacted_is_struck_out_on_the_page_and_never_saved_so(
         pages = [job, *[await browser.get(path) for path in ("/jobs", "/dead", "/runs")]]
         edit = job.partition('href="/edit?')[2].partition('"')[0].replace("&amp;", "&")
         form = await browser.get(f"/edit?{edit}")
-        key, value = edit.partition("task=")[2], '{"id": 1, "notes": "•••"}'
-        answer = await browser.post("/edit", form, id="one", task=key, value=value)
+        answer = await browser.send(form_in(form, "/edit"), value='{"id": 1, "fails": "•••"}')
     await shop.close()
 
     assert all("secret" not in page for page in (*pages, form))

@@ -10,6 +10,7 @@ import pytest
 from cnstra import History, Queue
 from cnstra.dashboard import asgi
 from cnstra.dashboard.sources import Cached
+from tests.dashboard.forms import form_in
 from tests.dashboard.shop import Shop, browsing, page_of
 from tests.manual_clock import ManualClock, settled
 
@@ -86,10 +87,9 @@ async def test_a_dead_job_is_edited_and_retried(open_shop: Shop) -> None:
     async with browsing(page_of(open_shop)) as browser:
         page = await browser.get("/job", id="bad")
         edit = page.partition('href="/edit?')[2].partition('"')[0].replace("&amp;", "&")
-        key = edit.partition("task=")[2]
         form = await browser.get(f"/edit?{edit}")
-        wrong = await browser.post("/edit", form, id="bad", task=key, value='{"id": "eight"}')
-        kept = await browser.post("/edit", form, id="bad", task=key, value='{"id": 9}')
+        wrong = await browser.send(form_in(form, "/edit"), value='{"id": "eight"}')
+        kept = await browser.send(form_in(form, "/edit"), value='{"id": 9}')
         retried = await browser.post("/do/retry", page, id="bad")
         await open_shop.work()
         after = await browser.get("/job", id="bad")
@@ -112,9 +112,8 @@ async def test_a_job_is_cloned_and_a_group_is_redriven(open_shop: Shop) -> None:
 
     async with browsing(page_of(open_shop)) as browser:
         dead = await browser.get("/dead")
-        group = dead.partition('name="group" value="')[2].partition('"')[0]
         cloned = await browser.post("/do/clone", dead, id="one")
-        redriven = await browser.post("/do/redrive", dead, group=group)
+        redriven = await browser.send(form_in(dead, "/do/redrive"))
         counts = await open_shop.queue.counts()
 
     assert cloned.headers["location"].startswith("/job?q=orders&id=")

@@ -3,6 +3,8 @@
 from tests.rules.mutation import Mutation
 
 SECURITY = "dashboard/test_security.py::"
+FORMS = "dashboard/test_forms.py::"
+VERSIONS = "integration/test_payload_versions.py::"
 HISTORY = "integration/test_history.py::"
 
 MUTATIONS = [
@@ -69,6 +71,110 @@ MUTATIONS = [
         "        if self.history is None:\n            return data\n        shown",
         "        if self.history is not None:\n            return data\n        shown",
         SECURITY + "test_what_is_redacted_is_struck_out_on_the_page_and_never_saved_so",
+    ),
+    Mutation(
+        "PAGE",
+        "what stands in a form is not spelt out",
+        "dashboard/rendering.py",
+        "if isinstance(value, Markup | Exact) or not isinstance(value, str):",
+        "if isinstance(value, Markup) or not isinstance(value, str):",
+        FORMS + "test_a_payload_that_nobody_touched_is_cloned_and_edited_as_it_is",
+    ),
+    Mutation(
+        "PAGE",
+        "a field that nobody touched stands for what it was",
+        "dashboard/forms.py",
+        "if self.is_filled and text == self.value:",
+        "if self.is_filled and not self.name:",
+        FORMS + "test_a_payload_that_nobody_touched_is_cloned_and_edited_as_it_is",
+    ),
+    Mutation(
+        "PAGE",
+        "a text that a text field would lose is shown as JSON",
+        "dashboard/forms.py",
+        "return isinstance(value, str) and not UNFIT.search(value)",
+        "return isinstance(value, str)",
+        FORMS + "test_a_payload_that_nobody_touched_is_cloned_and_edited_as_it_is",
+    ),
+    Mutation(
+        "PAGE",
+        "what an act is about survives its form",
+        "dashboard/templates/parts.html",
+        "action=\"{{ ask.url('do/' ~ name, **fields) }}\"",
+        "action=\"{{ ask.url('do/' ~ name) }}\"",
+        FORMS + "test_an_act_is_about_the_job_whatever_its_id",
+    ),
+    Mutation(
+        "PAGE",
+        "an edit keeps what is not shown",
+        "dashboard/original.py",
+        "        if _alike(edited, shown):\n            return value\n",
+        "        if _alike(edited, shown):\n            return edited\n",
+        FORMS + "test_an_edit_keeps_what_is_not_shown",
+    ),
+    Mutation(
+        "PAGE",
+        "what stands for what is not shown is refused",
+        "dashboard/original.py",
+        "if any(part in text for part in parts) or text in self._stand_ins:",
+        "if any(part is text for part in parts):",
+        FORMS + "test_what_stands_for_what_is_not_shown_is_never_saved",
+    ),
+    Mutation(
+        "PAGE",
+        "an edit of what has changed meanwhile is refused",
+        "dashboard/editing.py",
+        'if form.get("seal") != subject.seal:',
+        'if form.get("seal") is None:',
+        FORMS + "test_a_form_that_is_older_than_what_it_shows_changes_nothing",
+    ),
+    Mutation(
+        "PAGE",
+        "the changes to a job are not made to another one",
+        "dashboard/sending.py",
+        'if form.get("seal", "") != self.seal:',
+        'if form.get("seal", "") is None:',
+        FORMS + "test_a_form_that_is_older_than_what_it_shows_changes_nothing",
+    ),
+    Mutation(
+        "PAGE",
+        "a form shows what older code enqueued in the shape of now",
+        "dashboard/sending.py",
+        "payload = codec.upcast(bytes(signal.payload), signal.v)",
+        "payload = bytes(signal.payload)",
+        FORMS + "test_what_older_code_began_is_shown_and_kept_in_the_new_shape",
+    ),
+    Mutation(
+        "PAGE",
+        "a form is that of the collateral that had the job's name",
+        "dashboard/sending.py",
+        "name = network.name_now(signal.collateral_name)",
+        "name = signal.collateral_name",
+        FORMS + "test_what_older_code_began_is_shown_and_kept_in_the_new_shape",
+    ),
+    Mutation(
+        "EDIT",
+        "what is edited is shown in the shape of now",
+        "jobs/explanation.py",
+        "return payload if found is None else found.codec.upcast(payload, task.version)",
+        "return payload",
+        VERSIONS + "test_what_older_code_saved_is_shown_and_edited_in_the_new_shape[memory]",
+    ),
+    Mutation(
+        "EDIT",
+        "a context value of a former name is of the version of now",
+        "jobs/editing.py",
+        "now = network.renamed_neurons.get(neuron, neuron)",
+        "now = neuron",
+        VERSIONS + "test_what_older_code_saved_is_shown_and_edited_in_the_new_shape[memory]",
+    ),
+    Mutation(
+        "EDIT",
+        "an edit is kept as it is given",
+        "jobs/editing.py",
+        "return msgspec.json.format(value, indent=-1)",
+        "return codec.encode(codec.accept(value))",
+        "integration/test_explanation.py::test_an_edit_keeps_every_value_as_it_is_given",
     ),
     Mutation(
         "HISTORY",

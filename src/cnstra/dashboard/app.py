@@ -8,7 +8,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cnstra.dashboard import acts, dead, entering, graph, job, live, overview, sending
+from cnstra.dashboard import acts, dead, editing, entering, graph, job, live, overview, sending
 from cnstra.dashboard import lists as listing
 from cnstra.dashboard.access import Auth, Gate
 from cnstra.dashboard.desk import HEADERS, Desk
@@ -38,7 +38,7 @@ def application(
         "/dead": dead.show,
         "/live": live.show,
     }
-    forms = {"/send": (sending.show, sending.send), "/edit": (sending.show_edit, sending.edit)}
+    forms = {"/send": (sending.show, sending.send), "/edit": (editing.show, editing.edit)}
     routes = [Route(path, desk.shows(view)) for path, view in pages.items()]
     for path, (view, act) in forms.items():
         routes.append(Route(path, desk.shows(view), methods=["GET"]))

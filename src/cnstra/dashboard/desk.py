@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from cnstra.dashboard.access import LASTS, Gate, Visit, cookie_name
-from cnstra.dashboard.rendering import environment
+from cnstra.dashboard.rendering import Exact, environment
 from cnstra.dashboard.sources import Source
 from cnstra.errors import BrokerUnavailable, CnstraError, StoreUnavailable
 
@@ -50,8 +50,10 @@ class Ask:
         """Where the page is mounted."""
         return base_of(self.request)
 
-    def url(self, page: str, **parameters: object) -> str:
-        """The address of a page about the same queue."""
+    def url(self, page: str, **parameters: object) -> Exact:
+        """The address of a page about the same queue, or of an act. What an act is about stands
+        there, and not in the form: a form gives back ends of lines that are not as they were.
+        """
         return address(self.base, page, {"q": self.source.slug, **parameters})
 
 
@@ -94,7 +96,7 @@ class Desk:
             person = await self._admit(request)
             if isinstance(person, Response):
                 return person
-            form = await form_of(request)
+            form = {**request.query_params, **await form_of(request)}
             ask = self._about(request, person, form.get("q"))
             if isinstance(ask, Response):
                 return ask
@@ -204,14 +206,14 @@ def base_of(request: Request) -> str:
     return root.rstrip("/")
 
 
-def address(base: str, page: str, parameters: Mapping[str, object]) -> str:
+def address(base: str, page: str, parameters: Mapping[str, object]) -> Exact:
     """An address, its parameters escaped; those that are empty are left out."""
     given = [
         f"{name}={quote(str(value), safe='', errors='replace')}"
         for name, value in parameters.items()
         if value not in ("", None)
     ]
-    return f"{base}/{page}{'?' + '&'.join(given) if given else ''}"
+    return Exact(f"{base}/{page}{'?' + '&'.join(given) if given else ''}")
 
 
 async def form_of(request: Request) -> dict[str, str]:

@@ -21,8 +21,16 @@ TOKEN = re.compile(
 """A word of JSON that was laid out."""
 
 
+class Exact(str):
+    """Text that a browser is to give back: it is escaped, and else left as it is."""
+
+    __slots__ = ()
+
+
 def environment() -> Environment:
-    """The templates. Every value is escaped, and made visible where it would not be."""
+    """The templates. Every value is escaped, and made visible where it would not be, save what is
+    `Exact`: addresses, and what stands in forms.
+    """
     made = Environment(
         loader=PackageLoader("cnstra.dashboard"),
         autoescape=True,
@@ -38,13 +46,15 @@ def environment() -> Environment:
         "iso": iso,
         "json": coloured,
         "brief": brief,
+        "exact": Exact,
+        "lines": lines,
     }
     return made
 
 
 def visible(value: object) -> object:
     """Text with what cannot be seen spelt out: controls, and marks that turn text around."""
-    if isinstance(value, Markup) or not isinstance(value, str):
+    if isinstance(value, Markup | Exact) or not isinstance(value, str):
         return value
     if len(value) > LONGEST:
         value = f"{value[:LONGEST]}… and {len(value) - LONGEST:,} characters more"
@@ -54,6 +64,11 @@ def visible(value: object) -> object:
         one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode()
         for one in value
     )
+
+
+def lines(text: str) -> Exact:
+    """The content of a `<textarea>`: browsers take the end of a line right behind its tag away."""
+    return Exact(f"\n{text}" if text.startswith("\n") else text)
 
 
 def duration(seconds: float | None) -> str:

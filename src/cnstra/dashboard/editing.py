@@ -1,0 +1,87 @@
+"""Editing what a dead job owes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.responses import RedirectResponse, Response
+
+from cnstra.dashboard.acts import note
+from cnstra.dashboard.desk import ONLY_SHOWS, Ask, Desk
+from cnstra.dashboard.forms import json_of, laid_out
+from cnstra.dashboard.original import Original
+from cnstra.engine.network import Network
+from cnstra.engine.payloads import decode_json, encode_json
+from cnstra.errors import CnstraError
+from cnstra.jobs.editing import edit_context, edit_payload, owed_task, saved_context
+
+UNKNOWN = "What is edited is checked against the graph, and this page does not know it."
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is edited: the input of the task of that key, or the context value of that neuron.
+
+    what: in words. seal: what tells its value from any other.
+    """
+
+    id: str
+    task: str
+    context: str
+    what: str
+    original: Original
+    seal: str
+
+
+async def show(desk: Desk, ask: Ask) -> Response:
+    """The form for the input of a task that a dead job owes, or for a context value."""
+    if not desk.write:
+        return desk.decline(ask, 403, ONLY_SHOWS)
+    if ask.source.network is None:
+        return desk.decline(ask, 409, UNKNOWN)
+    subject = await _subject(desk, ask, ask.source.network, ask.request.query_params)
+    return _form(desk, ask, subject, laid_out(subject.original.shown))
+
+
+async def edit(desk: Desk, ask: Ask, form: Mapping[str, str]) -> Response:
+    """Check the value against its type, keep it, and note who has changed it."""
+    network, queue, text = ask.source.network, ask.source.queue, form.get("value", "")
+    if network is None:
+        return desk.decline(ask, 409, UNKNOWN)
+    subject = await _subject(desk, ask, network, form)
+    if form.get("seal") != subject.seal:
+        return desk.decline(ask, 409, f"Somebody else has changed {subject.what} meanwhile.")
+    try:
+        value = encode_json(subject.original.edited(json_of(text)))
+        if subject.task:
+            await edit_payload(queue, subject.id, subject.task, value, network)
+        else:
+            await edit_context(queue, subject.id, subject.context, value, network)
+    except (CnstraError, ValueError) as error:
+        return _form(desk, ask, subject, text, trouble=str(error))
+    await note(ask, subject.id, f"edited {subject.what}")
+    return RedirectResponse(ask.url("job", id=subject.id, said="edited"), 303)
+
+
+async def _subject(desk: Desk, ask: Ask, network: Network, told: Mapping[str, str]) -> Subject:
+    """What the address of the form, or the form, tells of. Raises what `owed_task` does."""
+    id, task, context = (told.get(name, "") for name in ("id", "task", "context"))
+    queue, source = ask.source.queue, ask.source
+    if task:
+        owed = await owed_task(queue, id, task, network)
+        name, value, what = owed.collateral, owed.payload, f"the input of {owed.neuron}"
+    else:
+        name = network.renamed_neurons.get(context, context)
+        value, what = await saved_context(queue, id, context, network), f"the context of {name}"
+    original = Original(decode_json(value), decode_json(source.struck(name, value)))
+    return Subject(id, task, context, what, original, desk.gate.seal_of(value))
+
+
+def _form(desk: Desk, ask: Ask, subject: Subject, value: str, *, trouble: str = "") -> Response:
+    return desk.render(
+        ask,
+        "edit.html",
+        status=409 if trouble else 200,
+        subject=subject,
+        value=value,
+        trouble=trouble,
+    )
