@@ -1,5 +1,7 @@
 """What the pages show and the acts do, on each broker, without a browser."""
 
+import html
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -79,6 +81,35 @@ async def test_every_page_tells_of_the_jobs(open_shop: Shop, broker: str) -> Non
     assert "not run again" in bad
     assert "What a retry runs" in bad
     assert "It is completed" in good
+
+
+async def test_errors_lead_to_the_runs_that_failed_alike(
+    open_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnstra.dashboard.dead.SHOWN", 1)
+    await open_shop.sell("one", {"id": 1, "fails": "no bank on port 1"})
+    await open_shop.sell("two", {"id": 2, "fails": "no bank on port 2"})
+    await open_shop.sell("other", {"id": 3, "fails": "no courier"})
+
+    async with browsing(page_of(open_shop)) as browser:
+        dead = await browser.get("/dead")
+        links = set(
+            re.findall(r'href="(/runs\?[^"]+)"[^>]*>(?:<bdi>ConnectionError|and 1 more)', dead)
+        )
+        links |= set(
+            re.findall(r'href="(/runs\?[^"]+)">runs like', await browser.get("/job", id="one"))
+        )
+        runs = [await browser.get(html.unescape(link)) for link in links]
+        overview = await browser.get("/")
+        (failed,) = re.findall(r'href="(/runs\?q=orders&amp;neuron=[^"]+)"', overview)
+        till = await browser.get(html.unescape(failed))
+        stock = await browser.get("/runs", neuron="stock")
+
+    alike = [page for page in runs if ">one<" in page and ">two<" in page and ">other<" not in page]
+    assert len(links) == 3  # of the two groups, and of the rest of one
+    assert len(alike) == 2
+    assert all(f">{job}<" in till for job in ("one", "two", "other"))
+    assert "none failed in <bdi>stock</bdi>" in stock
 
 
 async def test_a_dead_job_is_edited_and_retried(open_shop: Shop) -> None:

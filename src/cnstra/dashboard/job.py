@@ -10,6 +10,7 @@ from cnstra.dashboard.rendering import errors_of
 from cnstra.dashboard.sources import Source
 from cnstra.dashboard.storytelling import MOST_SIGNALS, tree, waterfalls
 from cnstra.errors import StoreRequired
+from cnstra.history.fingerprint import fingerprint
 from cnstra.history.records import Story
 from cnstra.jobs.explanation import Explanation, explain
 
@@ -41,13 +42,15 @@ async def show(desk: Desk, ask: Ask) -> Response:
         found = None
     if found is None and story is None:
         return desk.decline(ask, 404, _absent(ask, job_id))
+    error = _error(found, story)
     return desk.render(
         ask,
         "job.html",
         found=found,
         story=story,
         entry=None if found is None else entry_of(found.job, ask.source),
-        error=_error(found, story),
+        error=error,
+        like=fingerprint(error[0], error[1]) if error is not None and history is not None else "",
         falls=[] if story is None else waterfalls(story, queue.clock.time()),
         tree=[] if story is None else tree(story),
         most=MOST_SIGNALS,
