@@ -26,7 +26,7 @@ def test_serves_the_page_to_those_who_have_its_address(shell: Shell, target: str
         jobs = client.get("/jobs")
         elsewhere = client.get("/jobs", headers={"Host": "evil.example"})
 
-    assert closed.headers["location"] == "/login"
+    assert closed.headers["location"] == "/login?next=%2Fjobs"
     assert ">one<" in jobs.text
     assert "read only" in jobs.text
     assert elsewhere.status_code == 421

@@ -332,8 +332,9 @@ async def test_a_form_that_is_older_than_what_it_shows_changes_nothing(masking: 
         late = form_in(await edit_of(worker, browser), "/edit")
         clone = form_in(await browser.get("/send", **{"from": "one"}), "/send")
         await edited_to(worker, browser, ("****1111", "4222222222222222"))
-        answer = await browser.send(late)
+        answer = await browser.send(late, value='{"typed": "here"}')
         assert answer.status_code == 409
+        assert form_in(answer.text, "/edit").fields["value"] == '{"typed": "here"}'
         assert (await owed(worker))["number"] == "4222222222222222"
 
         assert await worker.queue.remove("one")

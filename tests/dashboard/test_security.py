@@ -15,7 +15,7 @@ from cnstra import History, Queue
 from cnstra.clock import SystemClock
 from cnstra.dashboard import asgi, entering, live
 from cnstra.errors import InvalidOption
-from tests.dashboard.forms import form_in
+from tests.dashboard.forms import Reader, form_in
 from tests.dashboard.shop import BASE, TOKEN, Browser, Shop, browsing, page_of
 
 PAGES = ("/", "/graph", "/jobs", "/runs", "/dead", "/send", "/job?id=one", "/edit?id=one", "/live")
@@ -55,11 +55,61 @@ async def test_strangers_see_nothing(shop: Shop) -> None:
         wrong = await browser.client.post("/login", data={"token": "guessed"})
         asked = await browser.client.get("/login?token=guessed")
 
-    assert {(one.status_code, one.headers.get("location")) for one in answers} == {(303, "/login")}
+    assert {one.status_code for one in answers} == {303}
+    assert {one.headers["location"].partition("?")[0] for one in answers} == {"/login"}
     assert {one.status_code for one in posts} == {403}
     assert (wrong.status_code, asked.status_code) == (401, 401)
     assert not wrong.cookies
     assert await state(shop) == "waiting"
+
+
+@pytest.mark.parametrize("base", ["", "/admin/jobs"])
+async def test_a_link_is_followed_once_its_reader_has_signed_in(shop: Shop, base: str) -> None:
+    page = page_of(shop)
+    transport = httpx.ASGITransport(Starlette(routes=[Mount(base, page)]) if base else page)
+    link = f"{base}/job?q=orders&id=one&said=%C2%A0%26"
+    async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+        login = (await client.get(link)).headers["location"]
+        form = await client.get(login)
+        action = Reader(form.text).forms[0].action
+        wrong = await client.post(action, data={"token": "guessed"})
+        again = Reader(wrong.text).forms[0].action
+        answer = await client.post(again, data={"token": TOKEN})
+        known = await client.get(login)
+        first = await client.get(f"{base}/login")
+
+    assert answer.headers["location"] == known.headers["location"] == link
+    assert "SameSite=lax" in answer.headers["set-cookie"]
+    assert (known.status_code, first.headers["location"]) == (303, f"{base}/")
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "/a\r\nSet-Cookie: a=b",
+        "evil",
+        "/",
+    ],
+)
+async def test_signing_in_leads_to_pages_of_ours_alone(shop: Shop, elsewhere: str) -> None:
+    async with browsing(page_of(shop), token=None) as browser:
+        address = {"next": elsewhere}
+        answer = await browser.client.post("/login", params=address, data={"token": TOKEN})
+        known = await browser.client.get("/login", params=address)
+
+    assert answer.headers["location"] == known.headers["location"] == "/"
+
+
+async def test_whatever_does_something_is_no_link(shop: Shop) -> None:
+    """A cookie comes with links from other sites: none of them may act."""
+    async with browsing(page_of(shop)) as browser:
+        paths = [*ACTS, "/do/branch", "/logout"]
+        answers = [await browser.client.get(path, params={"id": "one"}) for path in paths]
+
+    assert {one.status_code for one in answers} == {405}
 
 
 async def test_a_cookie_that_was_made_up_or_has_expired_opens_nothing(shop: Shop) -> None:
@@ -151,7 +201,7 @@ async def test_the_cookie_is_for_this_page_alone(shop: Shop) -> None:
         secure = (await client.post("/login", data={"token": TOKEN})).headers["set-cookie"]
 
     assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    assert "SameSite=lax" in cookie
     assert TOKEN not in cookie
     assert "Secure" in secure
 

@@ -34,6 +34,22 @@ MUTATIONS = [
     ),
     Mutation(
         "PAGE",
+        "signing in leads to pages of ours alone",
+        "dashboard/desk.py",
+        'return told if WITHIN.fullmatch(told) else ""',
+        "return told",
+        SECURITY + "test_signing_in_leads_to_pages_of_ours_alone",
+    ),
+    Mutation(
+        "PAGE",
+        "a link is followed once its reader has signed in",
+        "dashboard/desk.py",
+        '{"next": asked_for(request)}',
+        "{}",
+        SECURITY + "test_a_link_is_followed_once_its_reader_has_signed_in",
+    ),
+    Mutation(
+        "PAGE",
         "a page that only shows does nothing",
         "dashboard/desk.py",
         "            if not self.write:\n",
@@ -124,8 +140,8 @@ MUTATIONS = [
         "PAGE",
         "an edit of what has changed meanwhile is refused",
         "dashboard/editing.py",
-        'if form.get("seal") != subject.seal:',
-        'if form.get("seal") is None:',
+        'if told["seal"] != subject.seal:',
+        'if told["seal"] is None:',
         FORMS + "test_a_form_that_is_older_than_what_it_shows_changes_nothing",
     ),
     Mutation(

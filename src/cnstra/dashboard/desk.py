@@ -1,6 +1,7 @@
 """What every page and act goes through: who asks, what they may, how it is answered."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ logger = logging.getLogger("cnstra.dashboard")
 LARGEST_FORM = 4 * 1024 * 1024
 
 ONLY_SHOWS = "This page only shows. Start it with write=True."
+
+WITHIN = re.compile(r"/[a-z]+(\?[!-~]*)?")
+"""An address within the page."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -117,7 +121,8 @@ class Desk:
         person = await self.gate.person(request)
         if person is None:
             if self.gate.asks_for_token and request.method == "GET":
-                return RedirectResponse(f"{base_of(request)}/login", 303)
+                login = address(base_of(request), "login", {"next": asked_for(request)})
+                return RedirectResponse(login, 303)
             return self.refuse(request, 403, "You may not see this page.")
         return person
 
@@ -174,12 +179,20 @@ class Desk:
 
     def show_login(self, request: Request, *, wrong: bool = False) -> Response:
         """The page that asks for the token."""
-        html = self._templates.get_template("login.html").render(base=base_of(request), wrong=wrong)
+        base = base_of(request)
+        action = address(base, "login", {"next": next_of(request)})
+        html = self._templates.get_template("login.html").render(
+            base=base, action=action, wrong=wrong
+        )
         return HTMLResponse(html, 401 if wrong else 200, {"Cache-Control": "no-store"})
 
+    def go_on(self, request: Request) -> Response:
+        """To the page that was asked for before the token was, or to the first one."""
+        return RedirectResponse(base_of(request) + (next_of(request) or "/"), 303)
+
     def let_in(self, request: Request) -> Response:
-        """Begin a visit, at the first page."""
-        answer = RedirectResponse(f"{base_of(request)}/", 303)
+        """Begin a visit."""
+        answer = self.go_on(request)
         self._set_cookie(request, answer, self.gate.new_visit())
         return answer
 
@@ -196,7 +209,7 @@ class Desk:
             path=base_of(request) or "/",
             secure=request.url.scheme == "https",
             httponly=True,
-            samesite="strict",
+            samesite="lax",  # for links from elsewhere: whatever does something is no link
         )
 
 
@@ -204,6 +217,21 @@ def base_of(request: Request) -> str:
     """Where the page is mounted."""
     root: str = request.scope.get("root_path", "")
     return root.rstrip("/")
+
+
+def asked_for(request: Request) -> str:
+    """The page that a request is for, as an address within this page; empty for the first one."""
+    path = request.url.path.removeprefix(base_of(request))
+    query = request.url.query
+    return f"{path}?{query}" if query else path.rstrip("/")
+
+
+def next_of(request: Request) -> str:
+    """The page to which a person who comes in wants to go. Empty, where that is no page of ours:
+    browsers take what begins with two slashes for the name of a host.
+    """
+    told = request.query_params.get("next", "")
+    return told if WITHIN.fullmatch(told) else ""
 
 
 def address(base: str, page: str, parameters: Mapping[str, object]) -> Exact:

@@ -16,13 +16,18 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def show(desk: Desk) -> Endpoint:
-    """Ask for the token; or take it from the address that the command printed."""
+    """Ask for the token; or take it from the address that the command printed. Whoever has come in
+    already goes on.
+    """
 
     async def endpoint(request: Request) -> Response:
         if not desk.is_host_known(request):
             return desk.refuse(request, 421, "The page is not served under this host name.")
         token = request.query_params.get("token")
-        return desk.show_login(request) if token is None else await _try(desk, request, token)
+        if token is not None:
+            return await _try(desk, request, token)
+        is_in = desk.gate.asks_for_token and desk.gate.visit(request) is not None
+        return desk.go_on(request) if is_in else desk.show_login(request)
 
     return endpoint
 
