@@ -250,6 +250,22 @@ async def test_the_page_stands_in_an_application_with_its_own_sign_in(shop: Shop
     assert login.status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("secret", "status"), [("the secret of these tests", 303), (None, 403)], ids=["shared", "none"]
+)
+async def test_processes_that_share_a_secret_take_each_others_forms(
+    shop: Shop, secret: str | None, status: int
+) -> None:
+    one, other = (asgi(shop.worker, auth=lambda _: "ann", write=True, secret=secret) for _ in "ab")
+    async with browsing(one, token=None) as here, browsing(other, token=None) as there:
+        form = form_in(await here.get("/job", id="one"), "/do/cancel")
+        there.client.cookies = here.client.cookies
+        answer = await there.send(form)
+
+    assert answer.status_code == status
+    assert ("give all the same secret=" in answer.text) == (status == 403)
+
+
 async def test_pages_on_two_ports_of_a_host_leave_each_other_their_visits(shop: Shop) -> None:
     ports = {"http://localhost:8001": TOKEN, "http://localhost:8002": "another token, as long"}
     mounts = {url: httpx.ASGITransport(page_of(shop, token=one)) for url, one in ports.items()}

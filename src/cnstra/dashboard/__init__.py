@@ -33,12 +33,13 @@ def asgi(
         is needed: to others the page is closed.
     write: whether jobs may be retried, edited, sent... here; else it only shows.
     hosts: the host names under which it may be asked for; any, if none is given.
-    secret: with `auth`, what several processes that serve the page must share.
+    secret: with `auth`, what all processes that serve the page share: without it each refuses the
+        forms of the others.
 
     Raises `InvalidOption` where nothing is to be shown, everybody would be let in or the token
     is too short, and `MissingExtra` without the packages of `cnstra[dashboard]`.
 
-    >>> app.mount("/jobs", cnstra.dashboard.asgi(worker, auth=signed_in, write=True))
+    >>> app.mount("/jobs", cnstra.dashboard.asgi(worker, auth=signed_in, secret=key, write=True))
     """
     try:
         from cnstra.dashboard.app import application

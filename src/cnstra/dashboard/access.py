@@ -56,6 +56,8 @@ class Gate:
         self._token = token
         self._auth = auth
         seed = token or secret or secrets.token_hex(32)
+        self.is_shared = bool(token or secret)
+        """Whether other processes that serve the page know its forms."""
         self._key = sha256(b"cnstra page\0" + seed.encode()).digest()
 
     @property

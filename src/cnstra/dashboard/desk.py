@@ -21,6 +21,9 @@ LARGEST_FORM = 4 * 1024 * 1024
 
 ONLY_SHOWS = "This page only shows. Start it with write=True."
 
+NOT_FROM_HERE = "That form is not from here, too old or too large: load the page anew."
+NOT_SHARED = f"{NOT_FROM_HERE} Where several processes serve the page, give all the same secret=."
+
 WITHIN = re.compile(r"/[a-z]+(\?[!-~]*)?")
 """An address within the page."""
 
@@ -108,8 +111,7 @@ class Desk:
                 return self.decline(ask, 403, ONLY_SHOWS)
             visit = self.gate.visit(request)
             if not self.gate.is_from_here(request, visit, form):
-                reason = "That form is not from here, or too old: load the page anew."
-                return self.decline(ask, 403, reason)
+                return self.decline(ask, 403, NOT_FROM_HERE if self.gate.is_shared else NOT_SHARED)
             return await self._answer(ask, act(self, ask, form))
 
         return endpoint
