@@ -169,6 +169,22 @@ MUTATIONS = [
         FORMS + "test_what_older_code_began_is_shown_and_kept_in_the_new_shape",
     ),
     Mutation(
+        "PAGE",
+        "a steady rate is the same at any moment",
+        "dashboard/overview.py",
+        "return done / (RATED + now - this)",
+        "return done / RATED",
+        "dashboard/test_figures.py::test_a_steady_rate_is_the_same_at_any_moment_of_a_minute",
+    ),
+    Mutation(
+        "PAGE",
+        "a percentile is within its bin, and not at its end",
+        "history/durations.py",
+        "upper_edge(number) * GROWTH ** (left / count - 1)",
+        "upper_edge(number)",
+        "unit/test_durations.py::test_a_percentile_is_near_that_of_the_durations_themselves",
+    ),
+    Mutation(
         "EDIT",
         "what is edited is shown in the shape of now",
         "jobs/explanation.py",

@@ -20,6 +20,9 @@ SPAN = 3600.0
 
 MINUTES = 60
 
+RATED = 5
+"""Minutes that the number of jobs a minute is taken from, beside the one that goes on."""
+
 
 @dataclass(slots=True)
 class Figures:
@@ -122,8 +125,9 @@ async def _look_back(found: Queue, history: History) -> None:
     found.neurons = figures
     found.workers = [one for one in await history.workers() if one.queue == name]
     minutes = await history.by_minute(name, SPAN)
-    found.chart, found.busiest = _bars(minutes, int(found.source.queue.clock.time() // 60))
-    found.rate = _rate(minutes, int(found.source.queue.clock.time() // 60))
+    now = found.source.queue.clock.time() / 60
+    found.chart, found.busiest = _bars(minutes, int(now))
+    found.rate = rate(minutes, now)
 
 
 def _bars(minutes: Mapping[tuple[int, str], int], this: int) -> tuple[list[Minute], int]:
@@ -138,6 +142,11 @@ def _bars(minutes: Mapping[tuple[int, str], int], this: int) -> tuple[list[Minut
     return [Minute(done / scale, failed / scale) for done, failed in counts], busiest
 
 
-def _rate(minutes: Mapping[tuple[int, str], int], this: int) -> float:
-    """Jobs completed a minute, over the last five whole minutes and this one."""
-    return sum(minutes.get((minute, "completed"), 0) for minute in range(this - 5, this + 1)) / 5
+def rate(minutes: Mapping[tuple[int, str], int], now: float) -> float:
+    """Jobs completed a minute, over the last five whole minutes and what there is of this one.
+
+    now: in minutes since the epoch.
+    """
+    this = int(now)
+    done = sum(minutes.get((minute, "completed"), 0) for minute in range(this - RATED, this + 1))
+    return done / (RATED + now - this)

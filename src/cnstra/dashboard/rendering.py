@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from cnstra.engine.payloads import decode_json
+from cnstra.history.durations import SMALLEST
 from cnstra.history.records import Payload
 
 LONGEST = 20_000
@@ -41,6 +42,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "duration": duration,
+        "estimate": estimate,
         "number": number,
         "moment": moment,
         "iso": iso,
@@ -83,6 +85,13 @@ def duration(seconds: float | None) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.3g} s"
+
+
+def estimate(seconds: float | None) -> str:
+    """A span of time that is known to a tenth or so."""
+    if seconds is not None and seconds <= SMALLEST:
+        return f"< {duration(SMALLEST)}"
+    return duration(None if seconds is None else float(f"{seconds:.2g}"))
 
 
 def number(value: float | None) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from math import ceil, log
 
 SMALLEST = 0.000_1
+"""Seconds: shorter ones are not told apart."""
+
 GROWTH = 1.25
 LAST_BIN = 100
 
@@ -23,14 +25,13 @@ def upper_edge(number: int) -> float:
 
 
 def percentile(bins: Iterable[tuple[int, int]], share: float) -> float | None:
-    """The duration that `share` of them do not exceed, from (bin, count) pairs; to a quarter."""
+    """The duration that `share` of them do not exceed, from (bin, count) pairs: as if those in a
+    bin were spread evenly over it. `SMALLEST`, where all that is known is that it is no longer.
+    """
     counted = sorted(bins)
-    total = sum(count for _, count in counted)
-    if not total:
-        return None
-    left = share * total
+    left = share * sum(count for _, count in counted)
     for number, count in counted:
+        if left <= count + 1e-9:
+            return SMALLEST if number == 0 else upper_edge(number) * GROWTH ** (left / count - 1)
         left -= count
-        if left <= 1e-9:
-            return upper_edge(number)
-    return upper_edge(counted[-1][0])
+    return None
