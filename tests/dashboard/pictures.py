@@ -6,6 +6,9 @@ from typing import NamedTuple, TypedDict
 
 from cnstra import CNS, Collateral, Context, Signal, collateral, neuron
 
+PATIENT = "Di"
+"""A customer whose bank takes its time: a worker is at it as long as it runs."""
+
 
 class Parcel(TypedDict):
     id: int
@@ -62,6 +65,8 @@ def warehouse() -> CNS:
     @till.dendrite(reserved)
     async def charge(payload: Parcel, axon: TillAxon) -> Signal[Parcel]:
         await asyncio.sleep(0.01 + 0.05 * chance.random())
+        if payload["customer"] == PATIENT:
+            await asyncio.Event().wait()
         if payload["id"] % 11 == 3:
             raise ConnectionError(f"the bank does not answer on port {payload['id'] + 8000}")
         return axon.charged.create_signal(payload)

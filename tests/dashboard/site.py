@@ -18,6 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from cnstra import CNS, History, Queue
 from tests.dashboard.shop import TOKEN, Shop, page_of
+from tests.durables import TravellingClock
 
 T = TypeVar("T")
 
@@ -34,8 +35,9 @@ class Site:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        history = History(f"sqlite:///{folder}/history.db")
-        queue = Queue("orders", url or f"sqlite:///{folder}/jobs.db")
+        self.clock = TravellingClock()
+        history = History(f"sqlite:///{folder}/history.db", clock=self.clock)
+        queue = Queue("orders", url or f"sqlite:///{folder}/jobs.db", clock=self.clock)
         self.shop = Shop(queue, history, cns, 8)
         self._app = page_of(self.shop, **options)
         self.port = 0
@@ -65,6 +67,16 @@ class Site:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What comes of it on the site's own loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The shop's worker runs meanwhile."""
+        running = asyncio.run_coroutine_threadsafe(self.shop.worker.run(signals=False), self._loop)
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(self.shop.worker.stop)
+            running.result(PATIENCE)
 
     def close(self) -> None:
         self.leave()

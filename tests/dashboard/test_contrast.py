@@ -82,7 +82,7 @@ def test_every_text_stands_out_by_day_and_by_night(tmp_path: Path) -> None:
     site.run(fill(site))
     site.run(site.shop.queue.pause())
     with chromium(site.url) as person:
-        paths = [*VIEWS.values(), "/job?id=order-25&said=retried", "/job?id=nobody", edit(person)]
+        paths = [*VIEWS.values(), f"{VIEWS['job']}&said=retried", "/job?id=nobody", edit(person)]
         for size in (DESKTOP, PHONE):
             for dark in (False, True):
                 person.resize(size, dark=dark)

@@ -11,7 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from cnstra import CNS, Collateral, Signal, collateral, neuron
 from tests.dashboard.pictures import warehouse
 from tests.dashboard.site import DESKTOP, PHONE, Chromium, Site, chromium
-from tests.dashboard.test_pictures import VIEWS, fill
+from tests.dashboard.test_pictures import JOB, VIEWS, fill
 
 ENLARGED = (DESKTOP[0] // 2, DESKTOP[1] // 2)
 """The same window at 200 %."""
@@ -147,7 +147,7 @@ def test_changes_leave_the_person_where_they_are(site: Site, person: Chromium) -
     person.go(VIEWS["job"])
     person.click("#traceback summary")
     assert not person.script("return document.querySelector('#traceback').open")
-    site.run(site.shop.queue.redrive("order-25"))
+    site.run(site.shop.queue.redrive(JOB))
     person.until(lambda: person.texts(".job-title .state") == ["waiting"])
     assert person.has("#traceback:not([open])")
 
