@@ -191,6 +191,35 @@ async def test_urgent_jobs_go_before_those_without_a_priority(queue: Queue) -> N
     assert [(one.priority, one.job_id) for one in taken] == expected
 
 
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("SADD", "dependencies", "bull:other:1"), "children that are not over"),
+        (("ZADD", "unsuccessful", 1, "bull:other:1"), "a child that it needs has failed"),
+    ],
+)
+async def test_a_parent_that_bullmq_does_not_complete_is_dead_with_the_reason(
+    redis_server: RedisServer, name: str, queue: Queue, command: tuple[Any, ...], reason: str
+) -> None:
+    log: list[str] = []
+
+    async def work(step: str, item: int, ctx: Context[Any]) -> None:
+        log.append(step)
+        if step == "step2":
+            kind, key, *rest = command
+            redis_server.call(kind, f"bull:{name}:a:{key}", *rest)
+
+    job = await queue.enqueue(SIGNAL, job_id="a", max_attempts=3)
+    await work_until_idle(queue, work)
+
+    record = await queue.record(job.id)
+    assert record is not None
+    assert record.error is not None
+    assert (record.state, log) == ("dead", ["step1", "step2", "step3"])
+    assert record.error["name"] == "BrokerRefused"
+    assert reason in record.error["message"]
+
+
 # --- what is kept
 
 

@@ -244,6 +244,26 @@ async def test_a_dashboard_retries_what_was_dead_lettered_here(bull: Bull, queue
     assert bull.ask("job", id=job_id)["state"] == "completed"
 
 
+# --- flows
+
+
+async def test_a_parent_whose_child_failed_fails_without_being_run(
+    redis_server: RedisServer, name: str, bull: Bull, queue: Queue
+) -> None:
+    options = {"failParentOnFailure": True}
+    parent = bull.ask("addParent", data=SIGNAL, of=f"{name}-children", options=options)
+    with NodeWorker(redis_server.port, f"{name}-children", failures={"step1": 1}):
+        await until(lambda: redis_server.call("HEXISTS", f"bull:{name}:{parent}", "defa"))
+    steps = Steps()
+
+    await work_until_idle(queue, steps)
+
+    assert steps.log == []
+    job = bull.ask("job", id=parent)
+    assert job["state"] == "failed"
+    assert job["failedReason"].startswith(f"child bull:{name}-children:")
+
+
 # --- which of two records is the newer
 
 

@@ -4,9 +4,10 @@
 //
 // {"ask": "add", "data": {...}, "options": {...}}   {"ask": "job", "id": "1"}   {"ask": "counts"}   {"ask": "events"}
 // {"ask": "retry", "id": "1"}   {"ask": "remove", "id": "1"}   {"ask": "priorities"}   {"ask": "addMany", "count": 500, "options": {...}}
+// {"ask": "addParent", "data": {...}, "of": "QUEUE", "options": {...}}: with one child of the same data, in that queue
 
 import { createInterface } from 'node:readline';
-import { Queue, QueueEvents } from 'bullmq';
+import { FlowProducer, Queue, QueueEvents } from 'bullmq';
 
 const [port, name] = process.argv.slice(2);
 const connection = { port: Number(port), maxRetriesPerRequest: null };
@@ -27,6 +28,13 @@ const answers = {
       opts: options,
     }));
     return (await queue.addBulk(jobs)).map(job => job.id);
+  },
+  addParent: async ({ data, of, options }) => {
+    const flows = new FlowProducer({ connection });
+    const children = [{ name: 'child', queueName: of, data, opts: options }];
+    const { job } = await flows.add({ name: 'parent', queueName: name, data, children });
+    await flows.close();
+    return job.id;
   },
   job: async ({ id }) => {
     const job = await queue.getJob(id);

@@ -30,7 +30,11 @@ from cnstra.adapters.bullmq.scripts import script
 from cnstra.adapters.bullmq.settling import (
     CANCELLED,
     CANCELLED_FIELDS,
+    NOT_ACTIVE,
+    OTHER_REFUSAL,
+    REFUSALS,
     completion_options,
+    doom_of,
     ending_of,
     lease_options,
     packed,
@@ -50,7 +54,7 @@ from cnstra.adapters.bullmq.wire import (
 )
 from cnstra.clock import Clock
 from cnstra.durable.store import Saved, Ticket
-from cnstra.errors import BrokerUnavailable, Fenced, JobCancelled, LeaseLost
+from cnstra.errors import BrokerRefused, BrokerUnavailable, Fenced, LeaseLost
 from cnstra.jobs.broker import (
     JOB_STATES,
     Ahead,
@@ -70,6 +74,7 @@ from cnstra.jobs.settlement import (
     Lost,
     Requeued,
     Settlement,
+    WireError,
 )
 
 LEASE_STATES: tuple[LeaseState, ...] = ("lost", "cancelled", "kept")
@@ -278,6 +283,8 @@ class BullMQBroker:
         if verdict == b"fenced":
             found = int(answer[1])
             raise Fenced(run=delivery.run, epoch=ticket.epoch if ticket else 0, found=found)
+        if verdict == b"refused" and answer[1] != NOT_ACTIVE:
+            raise self._refused(delivery, answer[1])
         self._forget(delivery)
         if verdict not in (b"done", b"repeated"):
             raise LeaseLost(job_id=delivery.job_id)
@@ -389,10 +396,11 @@ class BullMQBroker:
             is_stored,
         )  # fmt: skip
         delivery = delivery_of(native, proof, fields, options, run, saved)
-        if b"cn:cancel" in fields:
-            await self._fail(delivery, JobCancelled.__name__, CANCELLED)
-            return None
-        return delivery
+        doom = doom_of(fields)
+        if doom is None:
+            return delivery
+        await self._fail(delivery, doom)
+        return None
 
     def _held(self, delivery: Delivery) -> Lease:
         """The lease of a delivery, or what can be told of it where it is not ours any more."""
@@ -537,8 +545,7 @@ class BullMQBroker:
         )
         return found
 
-    async def _fail(self, delivery: Delivery, name: str, message: str) -> None:
-        error = {"name": name, "message": message, "stack": ""}
+    async def _fail(self, delivery: Delivery, error: WireError) -> None:
         with suppress(LeaseLost, Fenced):
             await self.settle(delivery, DeadLettered(error, None), None)
 
@@ -560,6 +567,13 @@ class BullMQBroker:
 
     def _as_ours(self, error: Exception) -> Exception:
         return self._unavailable(error) if isinstance(error, Unreachable) else error
+
+    def _refused(self, delivery: Delivery, code: int) -> BrokerRefused:
+        reason, remedy = REFUSALS.get(code, OTHER_REFUSAL)
+        return BrokerRefused(
+            url=self._location.shown, action=f"to settle job {delivery.job_id!r}",
+            reason=f"{reason}, its code {code}", remedy=remedy,
+        )  # fmt: skip
 
     def _unavailable(self, error: Unreachable) -> BrokerUnavailable:
         return BrokerUnavailable(url=self._location.shown, reason=str(error))
