@@ -54,8 +54,8 @@ async def queue(redis_server: RedisServer, name: str) -> AsyncIterator[Queue]:
         yield opened
 
 
-async def work_until_idle(queue: Queue, steps: Steps) -> None:
-    worker = Worker(queue, three_steps(steps), results=[output])
+async def work_until_idle(queue: Queue, steps: Steps, **options: Any) -> None:
+    worker = Worker(queue, three_steps(steps), results=[output], **options)
     await asyncio.wait_for(worker.run(until_idle=True), PATIENCE)
 
 
@@ -242,6 +242,51 @@ async def test_a_dashboard_retries_what_was_dead_lettered_here(bull: Bull, queue
 
     assert steps.log == ["step1", "step2", "step2", "step3"]
     assert bull.ask("job", id=job_id)["state"] == "completed"
+
+
+async def test_a_dashboard_revives_what_was_cancelled_here(bull: Bull, queue: Queue) -> None:
+    job = await queue.enqueue(request.create_signal({"id": 100}), job_id="a")
+    assert await job.cancel()
+    assert bull.ask("job", id="a")["state"] == "failed"
+
+    bull.ask("retry", id="a")
+    await work_until_idle(queue, Steps())
+
+    assert bull.ask("job", id="a")["state"] == "completed"
+
+
+async def quarantined(queue: Queue, job_id: str, *, crashes: int) -> None:
+    """Let the job die of so many crashes in step 2."""
+    steps = Steps()
+    for _ in range(crashes):
+        await checkpointed(queue, job_id)
+    await work_until_idle(queue, steps, crash_limit=crashes, lease=3.0)
+    assert steps.log == []
+    record = await queue.record(job_id)
+    assert record is not None
+    assert record.error is not None
+    assert (record.state, record.error["name"]) == ("dead", "CrashLimitReached")
+
+
+async def test_a_dashboard_revives_what_was_quarantined_here(bull: Bull, queue: Queue) -> None:
+    job_id = bull.ask("add", data=SIGNAL, options={"attempts": 5})
+    await quarantined(queue, job_id, crashes=1)
+    steps = Steps()
+
+    bull.ask("retry", id=job_id)
+    await work_until_idle(queue, steps, crash_limit=1)
+
+    assert steps.log == ["step2", "step3"]
+    assert bull.ask("job", id=job_id)["returnvalue"] == DONE
+
+
+async def test_the_crashes_of_a_revived_job_are_counted_again(bull: Bull, queue: Queue) -> None:
+    job_id = bull.ask("add", data=SIGNAL, options={"attempts": 5})
+    await quarantined(queue, job_id, crashes=1)
+
+    bull.ask("retry", id=job_id)
+
+    await quarantined(queue, job_id, crashes=2)
 
 
 # --- flows

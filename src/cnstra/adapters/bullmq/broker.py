@@ -44,6 +44,7 @@ from cnstra.adapters.bullmq.wire import (
     delivery_of,
     encode_args,
     fields_of,
+    has_died,
     lock_of,
     names_its_run,
     number_in,
@@ -383,6 +384,8 @@ class BullMQBroker:
     ) -> Delivery | None:
         options = options_of(fields.get(b"opts"))
         run = run_of(self._base, native, fields, options)
+        if has_died(fields):
+            fields = await self._taken_up(native, run, fields)
         epoch, carried = number_in(fields, b"ats"), fields.get(b"progress")
         held = number_in(fields, b"stc") > 0
         saved: Saved | None = None
@@ -401,6 +404,12 @@ class BullMQBroker:
             return delivery
         await self._fail(delivery, doom)
         return None
+
+    async def _taken_up(self, native: bytes, run: str, fields: Fields) -> Fields:
+        """The dead job that others have put back (a retry in a dashboard), without its crashes."""
+        progress = without_crashes(fields.get(b"progress")) or b""
+        is_carried = await self._run("take_up", native, self._store.key(run), progress)
+        return {**fields, b"progress": progress} if is_carried else fields
 
     def _held(self, delivery: Delivery) -> Lease:
         """The lease of a delivery, or what can be told of it where it is not ours any more."""
