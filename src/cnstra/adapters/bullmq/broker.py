@@ -1,6 +1,7 @@
 """A queue of BullMQ's."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -11,13 +12,14 @@ from math import inf
 from typing import Any
 
 from cnstra.adapters.bullmq.client import Client
-from cnstra.adapters.bullmq.connection import CHUNK, Part, Unreachable, refusal
+from cnstra.adapters.bullmq.connection import CHUNK, Part, Refused, Unreachable, refusal
 from cnstra.adapters.bullmq.diagnosis import findings
 from cnstra.adapters.bullmq.events import LOOK_AHEAD, events_in, number_of, stream_id
 from cnstra.adapters.bullmq.following import LONGEST_BLOCK, Follower, Marker
+from cnstra.adapters.bullmq.iterations import iteration_after
 from cnstra.adapters.bullmq.leases import Lease, origin_of
 from cnstra.adapters.bullmq.location import Location
-from cnstra.adapters.bullmq.names import candidates, encode_id, queue_prefix
+from cnstra.adapters.bullmq.names import candidates, decode_id, encode_id, queue_prefix
 from cnstra.adapters.bullmq.options import (
     JobOptions,
     keep_of,
@@ -77,6 +79,8 @@ from cnstra.jobs.settlement import (
     Settlement,
     WireError,
 )
+
+logger = logging.getLogger("cnstra.jobs")
 
 LEASE_STATES: tuple[LeaseState, ...] = ("lost", "cancelled", "kept")
 LONGEST_UNCHECKED = 5.0
@@ -382,6 +386,7 @@ class BullMQBroker:
     async def _lease(
         self, native: bytes, token: bytes, fields: Fields, lease: float
     ) -> Delivery | None:
+        await self._iterate(native, fields)
         options = options_of(fields.get(b"opts"))
         run = run_of(self._base, native, fields, options)
         if has_died(fields):
@@ -404,6 +409,18 @@ class BullMQBroker:
             return delivery
         await self._fail(delivery, doom)
         return None
+
+    async def _iterate(self, native: bytes, fields: Fields) -> None:
+        """Add the job that follows on one of a scheduler's: without it the scheduler would end."""
+        now = milliseconds(self._clock)
+        try:
+            following = iteration_after(fields, now)
+            if following is not None:
+                await self._run(
+                    "iterate", now, native, following.scheduler, following.due_at, following.options
+                )
+        except (ValueError, OverflowError, Refused) as error:
+            logger.error("The scheduler of job %r ends with it: %s", decode_id(native), error)
 
     async def _taken_up(self, native: bytes, run: str, fields: Fields) -> Fields:
         """The dead job that others have put back (a retry in a dashboard), without its crashes."""
@@ -463,7 +480,9 @@ class BullMQBroker:
         found = await self._find(job_id)
         if found is None:
             return False
-        keep = keep_of(options_of(fields_of(found[3]).get(b"opts")).remove_on_fail)
+        fields = fields_of(found[3])
+        await self._iterate(found[0], fields)
+        keep = keep_of(options_of(fields.get(b"opts")).remove_on_fail)
         options = encode_args({**CANCEL_OPTIONS, "keepJobs": keep})
         return bool(
             await self._run(
