@@ -48,6 +48,15 @@ MUTATIONS = (
         "if False:",
         OURS + "test_a_parent_that_bullmq_does_not_complete_is_dead_with_the_reason",
     ),
+    Mutation(
+        "BULL",
+        "who may not wait for jobs does not ask without a pause",
+        HERE + "following.py",
+        "            await self._do_without(error)\n",
+        "            del error\n",
+        "integration/test_bullmq_servers.py::"
+        "test_a_worker_that_may_not_wait_for_jobs_looks_now_and_then",
+    ),
     # --- job schedulers
     Mutation(
         "BULL",
