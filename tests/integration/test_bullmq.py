@@ -74,6 +74,15 @@ def test_a_database_is_a_number() -> None:
         location_of("redis://h/first")
 
 
+@pytest.mark.parametrize("beginning", ["S3cr", "2026"])
+def test_a_password_that_a_url_cuts_off_is_not_told(beginning: str) -> None:
+    with pytest.raises(InvalidOption, match="percent-encode") as caught:
+        location_of(f"redis://:{beginning}#et@db:6379/0")
+
+    assert "'redis://***" in str(caught.value)
+    assert beginning not in str(caught.value)
+
+
 async def test_a_password_a_database_and_a_socket(tmp_path: Path) -> None:
     server = RedisServer(tmp_path, "--requirepass", "open sesame")
     server.password = "open sesame"
