@@ -74,6 +74,15 @@ def test_a_database_is_a_number() -> None:
         location_of("redis://h/first")
 
 
+@pytest.mark.parametrize("beginning", ["S3cr", "2026"])
+def test_a_password_that_a_url_cuts_off_is_not_told(beginning: str) -> None:
+    with pytest.raises(InvalidOption, match="percent-encode") as caught:
+        location_of(f"redis://:{beginning}#et@db:6379/0")
+
+    assert "'redis://***" in str(caught.value)
+    assert beginning not in str(caught.value)
+
+
 async def test_a_password_a_database_and_a_socket(tmp_path: Path) -> None:
     server = RedisServer(tmp_path, "--requirepass", "open sesame")
     server.password = "open sesame"
@@ -189,6 +198,35 @@ async def test_urgent_jobs_go_before_those_without_a_priority(queue: Queue) -> N
         key=lambda pair: -pair[0],
     )
     assert [(one.priority, one.job_id) for one in taken] == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("SADD", "dependencies", "bull:other:1"), "children that are not over"),
+        (("ZADD", "unsuccessful", 1, "bull:other:1"), "a child that it needs has failed"),
+    ],
+)
+async def test_a_parent_that_bullmq_does_not_complete_is_dead_with_the_reason(
+    redis_server: RedisServer, name: str, queue: Queue, command: tuple[Any, ...], reason: str
+) -> None:
+    log: list[str] = []
+
+    async def work(step: str, item: int, ctx: Context[Any]) -> None:
+        log.append(step)
+        if step == "step2":
+            kind, key, *rest = command
+            redis_server.call(kind, f"bull:{name}:a:{key}", *rest)
+
+    job = await queue.enqueue(SIGNAL, job_id="a", max_attempts=3)
+    await work_until_idle(queue, work)
+
+    record = await queue.record(job.id)
+    assert record is not None
+    assert record.error is not None
+    assert (record.state, log) == ("dead", ["step1", "step2", "step3"])
+    assert record.error["name"] == "BrokerRefused"
+    assert reason in record.error["message"]
 
 
 # --- what is kept

@@ -9,13 +9,15 @@ from uuid import uuid4
 import pytest
 
 from cnstra import Queue, Worker
+from cnstra.adapters.bullmq.scripts import script
 from cnstra.engine.context import Context
 from cnstra.engine.payloads import encode_json
 from cnstra.errors import LeaseLost
 from cnstra.jobs.retry import exponential, fixed
-from tests.durables import PATIENCE, until
+from tests.durables import PATIENCE, until, working
 from tests.flows import output, request, three_steps
 from tests.node_programs import Bull, NodeWorker
+from tests.proxy import Proxy
 from tests.redis_server import RedisServer
 
 SIGNAL = {"signal": {"collateralName": "input", "payload": {"id": 100}}}
@@ -54,8 +56,8 @@ async def queue(redis_server: RedisServer, name: str) -> AsyncIterator[Queue]:
         yield opened
 
 
-async def work_until_idle(queue: Queue, steps: Steps) -> None:
-    worker = Worker(queue, three_steps(steps), results=[output])
+async def work_until_idle(queue: Queue, steps: Steps, **options: Any) -> None:
+    worker = Worker(queue, three_steps(steps), results=[output], **options)
     await asyncio.wait_for(worker.run(until_idle=True), PATIENCE)
 
 
@@ -242,6 +244,166 @@ async def test_a_dashboard_retries_what_was_dead_lettered_here(bull: Bull, queue
 
     assert steps.log == ["step1", "step2", "step2", "step3"]
     assert bull.ask("job", id=job_id)["state"] == "completed"
+
+
+async def test_a_dashboard_revives_what_was_cancelled_here(bull: Bull, queue: Queue) -> None:
+    job = await queue.enqueue(request.create_signal({"id": 100}), job_id="a")
+    assert await job.cancel()
+    assert bull.ask("job", id="a")["state"] == "failed"
+
+    bull.ask("retry", id="a")
+    await work_until_idle(queue, Steps())
+
+    assert bull.ask("job", id="a")["state"] == "completed"
+
+
+async def quarantined(queue: Queue, job_id: str, *, crashes: int) -> None:
+    """Let the job die of so many crashes in step 2."""
+    steps = Steps()
+    for _ in range(crashes):
+        await checkpointed(queue, job_id)
+    await work_until_idle(queue, steps, crash_limit=crashes, lease=3.0)
+    assert steps.log == []
+    record = await queue.record(job_id)
+    assert record is not None
+    assert record.error is not None
+    assert (record.state, record.error["name"]) == ("dead", "CrashLimitReached")
+
+
+async def test_a_dashboard_revives_what_was_quarantined_here(bull: Bull, queue: Queue) -> None:
+    job_id = bull.ask("add", data=SIGNAL, options={"attempts": 5})
+    await quarantined(queue, job_id, crashes=1)
+    steps = Steps()
+
+    bull.ask("retry", id=job_id)
+    await work_until_idle(queue, steps, crash_limit=1)
+
+    assert steps.log == ["step2", "step3"]
+    assert bull.ask("job", id=job_id)["returnvalue"] == DONE
+
+
+async def test_the_crashes_of_a_revived_job_are_counted_again(bull: Bull, queue: Queue) -> None:
+    job_id = bull.ask("add", data=SIGNAL, options={"attempts": 5})
+    await quarantined(queue, job_id, crashes=1)
+
+    bull.ask("retry", id=job_id)
+
+    await quarantined(queue, job_id, crashes=2)
+
+
+# --- flows
+
+
+async def test_a_parent_whose_child_failed_fails_without_being_run(
+    redis_server: RedisServer, name: str, bull: Bull, queue: Queue
+) -> None:
+    options = {"failParentOnFailure": True}
+    parent = bull.ask("addParent", data=SIGNAL, of=f"{name}-children", options=options)
+    with NodeWorker(redis_server.port, f"{name}-children", failures={"step1": 1}):
+        await until(lambda: redis_server.call("HEXISTS", f"bull:{name}:{parent}", "defa"))
+    steps = Steps()
+
+    await work_until_idle(queue, steps)
+
+    assert steps.log == []
+    job = bull.ask("job", id=parent)
+    assert job["state"] == "failed"
+    assert job["failedReason"].startswith(f"child bull:{name}-children:")
+
+
+# --- job schedulers
+
+
+def completed(server: RedisServer, name: str) -> int:
+    return int(server.call("ZCARD", f"bull:{name}:completed"))
+
+
+async def until_completed(server: RedisServer, name: str, more: int) -> None:
+    wanted = completed(server, name) + more
+    await until(lambda: completed(server, name) >= wanted)
+
+
+@pytest.mark.parametrize("repeat", [{"every": 200}, {"pattern": "* * * * * *"}], ids=str)
+async def test_workers_of_both_languages_keep_a_scheduler_going(
+    redis_server: RedisServer, name: str, bull: Bull, queue: Queue, repeat: dict[str, Any]
+) -> None:
+    bull.ask("schedule", id="tick", repeat=repeat, data=SIGNAL, options={"attempts": 4})
+    for _ in range(2):
+        async with working(queue, three_steps(Steps())):
+            await until_completed(redis_server, name, 2)
+        with NodeWorker(redis_server.port, name):
+            await until_completed(redis_server, name, 2)
+
+    async with working(queue, three_steps(Steps())):
+        await until_completed(redis_server, name, 2)
+
+    scheduler = bull.ask("scheduler", id="tick")
+    waiting = bull.ask("job", id=f"repeat:tick:{scheduler['next']}")
+    assert scheduler["iterationCount"] == sum((await queue.counts()).values())
+    assert waiting["opts"]["repeat"] == {**repeat, "count": scheduler["iterationCount"]}
+    assert (waiting["data"], waiting["opts"]["attempts"]) == (SIGNAL, 4)
+
+
+async def test_a_scheduler_ends_at_its_limit(
+    redis_server: RedisServer, name: str, bull: Bull, queue: Queue
+) -> None:
+    repeat = {"every": 100, "limit": 3}
+    bull.ask("schedule", id="tick", repeat=repeat, data=SIGNAL, options={})
+
+    async with working(queue, three_steps(Steps())):
+        await until_completed(redis_server, name, 3)
+
+    counts = await queue.counts()
+    assert (counts["completed"], counts["delayed"], counts["waiting"]) == (3, 0, 0)
+
+
+async def test_a_scheduler_outlives_a_worker_that_dies_before_it_adds_the_next_job(
+    redis_server: RedisServer, name: str, bull: Bull
+) -> None:
+    bull.ask("schedule", id="tick", repeat={"every": 100}, data=SIGNAL, options={})
+    async with Proxy(redis_server.port) as proxy, Queue(name, proxy.url) as queue:
+        proxy.refuse = script("iterate").sha
+        async with working(queue, three_steps(Steps()), lease=1.0):
+            await until_completed(redis_server, name, 3)
+        assert proxy.cuts == 1
+
+
+async def test_a_cancelled_job_of_a_scheduler_is_followed_by_the_next(
+    bull: Bull, queue: Queue
+) -> None:
+    first = bull.ask("schedule", id="tick", repeat={"pattern": "0 0 1 1 *"}, data=SIGNAL)
+    assert await queue.cancel(first)
+
+    counts = await queue.counts()
+    assert (counts["dead"], counts["delayed"]) == (1, 1)
+    following = bull.ask("scheduler", id="tick")["next"]
+    assert following > int(first.rpartition(":")[2])
+
+
+@pytest.mark.parametrize(
+    "opts",
+    [
+        '{"repeat": {"pattern": "at full moon"}}',
+        '{"repeat": {"every": 100}, "timeout": 1000000000000000000000000}',
+        "{}",
+        "[",
+    ],
+)
+async def test_a_schedule_that_nobody_can_read_harms_no_job(
+    redis_server: RedisServer,
+    name: str,
+    bull: Bull,
+    queue: Queue,
+    opts: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job_id = bull.ask("schedule", id="tick", repeat={"every": 100}, data=SIGNAL, options={})
+    redis_server.call("HSET", f"bull:{name}:{job_id}", "opts", opts)
+
+    await work_until_idle(queue, Steps())
+
+    assert (await queue.counts())["completed"] == 1
+    assert f"The scheduler of job '{job_id}' ends with it" in caplog.text
 
 
 # --- which of two records is the newer

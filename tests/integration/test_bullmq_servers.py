@@ -1,6 +1,7 @@
 """Servers that are there and serve nobody: one that loads its data, one that was made a replica."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import redis
 
 from cnstra import Queue, Worker
+from cnstra.adapters.bullmq.following import PAUSE
 from cnstra.engine.context import Context
 from cnstra.errors import BrokerUnavailable
 from tests.durables import PATIENCE, until
@@ -131,3 +133,27 @@ async def test_a_queue_that_moved_to_another_server_is_found_there(
 def replication(server: RedisServer) -> dict[str, Any]:
     found: dict[str, Any] = server.call("INFO", "replication")
     return found
+
+
+async def test_a_worker_that_may_not_wait_for_jobs_looks_now_and_then(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.call("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-@blocking")
+    steps = Steps()
+    steps.may_go_on.set()
+    began = time.monotonic()
+    async with Queue("q", f"redis://app:secret@127.0.0.1:{server.port}") as queue:
+        await queue.enqueue(SIGNAL)
+        async with at_work(queue, steps):
+            await until(lambda: rejected(server, "bzpopmin") >= 3)
+            job = await queue.enqueue(SIGNAL)
+            assert await job.result(timeout=PATIENCE) == DONE
+
+    assert rejected(server, "bzpopmin") <= 1 + (time.monotonic() - began) / PAUSE
+    assert caplog.text.count("does not let this worker wait for jobs") == 1
+
+
+def rejected(server: RedisServer, command: str) -> int:
+    """How often somebody was denied the command."""
+    stats: dict[str, dict[str, int]] = server.call("INFO", "commandstats")
+    return stats.get(f"cmdstat_{command}", {}).get("rejected_calls", 0)

@@ -4,9 +4,11 @@
 //
 // {"ask": "add", "data": {...}, "options": {...}}   {"ask": "job", "id": "1"}   {"ask": "counts"}   {"ask": "events"}
 // {"ask": "retry", "id": "1"}   {"ask": "remove", "id": "1"}   {"ask": "priorities"}   {"ask": "addMany", "count": 500, "options": {...}}
+// {"ask": "addParent", "data": {...}, "of": "QUEUE", "options": {...}}: with one child of the same data, in that queue
+// {"ask": "schedule", "id": "tick", "repeat": {"every": 500}, "data": {...}, "options": {...}}   {"ask": "scheduler", "id": "tick"}
 
 import { createInterface } from 'node:readline';
-import { Queue, QueueEvents } from 'bullmq';
+import { FlowProducer, Queue, QueueEvents } from 'bullmq';
 
 const [port, name] = process.argv.slice(2);
 const connection = { port: Number(port), maxRetriesPerRequest: null };
@@ -28,6 +30,16 @@ const answers = {
     }));
     return (await queue.addBulk(jobs)).map(job => job.id);
   },
+  addParent: async ({ data, of, options }) => {
+    const flows = new FlowProducer({ connection });
+    const children = [{ name: 'child', queueName: of, data, opts: options }];
+    const { job } = await flows.add({ name: 'parent', queueName: name, data, children });
+    await flows.close();
+    return job.id;
+  },
+  schedule: async ({ id, repeat, data, options }) =>
+    (await queue.upsertJobScheduler(id, repeat, { name: 'tick', data, opts: options })).id,
+  scheduler: ({ id }) => queue.getJobScheduler(id),
   job: async ({ id }) => {
     const job = await queue.getJob(id);
     return job ? { ...job.toJSON(), state: await job.getState() } : null;

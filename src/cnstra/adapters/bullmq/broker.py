@@ -1,6 +1,7 @@
 """A queue of BullMQ's."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -11,13 +12,14 @@ from math import inf
 from typing import Any
 
 from cnstra.adapters.bullmq.client import Client
-from cnstra.adapters.bullmq.connection import CHUNK, Part, Unreachable, refusal
+from cnstra.adapters.bullmq.connection import CHUNK, Part, Refused, Unreachable, refusal
 from cnstra.adapters.bullmq.diagnosis import findings
 from cnstra.adapters.bullmq.events import LOOK_AHEAD, events_in, number_of, stream_id
 from cnstra.adapters.bullmq.following import LONGEST_BLOCK, Follower, Marker
+from cnstra.adapters.bullmq.iterations import iteration_after
 from cnstra.adapters.bullmq.leases import Lease, origin_of
 from cnstra.adapters.bullmq.location import Location
-from cnstra.adapters.bullmq.names import candidates, encode_id, queue_prefix
+from cnstra.adapters.bullmq.names import candidates, decode_id, encode_id, queue_prefix
 from cnstra.adapters.bullmq.options import (
     JobOptions,
     keep_of,
@@ -30,7 +32,11 @@ from cnstra.adapters.bullmq.scripts import script
 from cnstra.adapters.bullmq.settling import (
     CANCELLED,
     CANCELLED_FIELDS,
+    NOT_ACTIVE,
+    OTHER_REFUSAL,
+    REFUSALS,
     completion_options,
+    doom_of,
     ending_of,
     lease_options,
     packed,
@@ -40,6 +46,7 @@ from cnstra.adapters.bullmq.wire import (
     delivery_of,
     encode_args,
     fields_of,
+    has_died,
     lock_of,
     names_its_run,
     number_in,
@@ -50,7 +57,7 @@ from cnstra.adapters.bullmq.wire import (
 )
 from cnstra.clock import Clock
 from cnstra.durable.store import Saved, Ticket
-from cnstra.errors import BrokerUnavailable, Fenced, JobCancelled, LeaseLost
+from cnstra.errors import BrokerRefused, BrokerUnavailable, Fenced, LeaseLost
 from cnstra.jobs.broker import (
     JOB_STATES,
     Ahead,
@@ -70,7 +77,10 @@ from cnstra.jobs.settlement import (
     Lost,
     Requeued,
     Settlement,
+    WireError,
 )
+
+logger = logging.getLogger("cnstra.jobs")
 
 LEASE_STATES: tuple[LeaseState, ...] = ("lost", "cancelled", "kept")
 LONGEST_UNCHECKED = 5.0
@@ -278,6 +288,8 @@ class BullMQBroker:
         if verdict == b"fenced":
             found = int(answer[1])
             raise Fenced(run=delivery.run, epoch=ticket.epoch if ticket else 0, found=found)
+        if verdict == b"refused" and answer[1] != NOT_ACTIVE:
+            raise self._refused(delivery, answer[1])
         self._forget(delivery)
         if verdict not in (b"done", b"repeated"):
             raise LeaseLost(job_id=delivery.job_id)
@@ -374,8 +386,11 @@ class BullMQBroker:
     async def _lease(
         self, native: bytes, token: bytes, fields: Fields, lease: float
     ) -> Delivery | None:
+        await self._iterate(native, fields)
         options = options_of(fields.get(b"opts"))
         run = run_of(self._base, native, fields, options)
+        if has_died(fields):
+            fields = await self._taken_up(native, run, fields)
         epoch, carried = number_in(fields, b"ats"), fields.get(b"progress")
         held = number_in(fields, b"stc") > 0
         saved: Saved | None = None
@@ -389,10 +404,29 @@ class BullMQBroker:
             is_stored,
         )  # fmt: skip
         delivery = delivery_of(native, proof, fields, options, run, saved)
-        if b"cn:cancel" in fields:
-            await self._fail(delivery, JobCancelled.__name__, CANCELLED)
-            return None
-        return delivery
+        doom = doom_of(fields)
+        if doom is None:
+            return delivery
+        await self._fail(delivery, doom)
+        return None
+
+    async def _iterate(self, native: bytes, fields: Fields) -> None:
+        """Add the job that follows on one of a scheduler's: without it the scheduler would end."""
+        now = milliseconds(self._clock)
+        try:
+            following = iteration_after(fields, now)
+            if following is not None:
+                await self._run(
+                    "iterate", now, native, following.scheduler, following.due_at, following.options
+                )
+        except (ValueError, OverflowError, Refused) as error:
+            logger.error("The scheduler of job %r ends with it: %s", decode_id(native), error)
+
+    async def _taken_up(self, native: bytes, run: str, fields: Fields) -> Fields:
+        """The dead job that others have put back (a retry in a dashboard), without its crashes."""
+        progress = without_crashes(fields.get(b"progress")) or b""
+        is_carried = await self._run("take_up", native, self._store.key(run), progress)
+        return {**fields, b"progress": progress} if is_carried else fields
 
     def _held(self, delivery: Delivery) -> Lease:
         """The lease of a delivery, or what can be told of it where it is not ours any more."""
@@ -446,7 +480,9 @@ class BullMQBroker:
         found = await self._find(job_id)
         if found is None:
             return False
-        keep = keep_of(options_of(fields_of(found[3]).get(b"opts")).remove_on_fail)
+        fields = fields_of(found[3])
+        await self._iterate(found[0], fields)
+        keep = keep_of(options_of(fields.get(b"opts")).remove_on_fail)
         options = encode_args({**CANCEL_OPTIONS, "keepJobs": keep})
         return bool(
             await self._run(
@@ -537,8 +573,7 @@ class BullMQBroker:
         )
         return found
 
-    async def _fail(self, delivery: Delivery, name: str, message: str) -> None:
-        error = {"name": name, "message": message, "stack": ""}
+    async def _fail(self, delivery: Delivery, error: WireError) -> None:
         with suppress(LeaseLost, Fenced):
             await self.settle(delivery, DeadLettered(error, None), None)
 
@@ -560,6 +595,13 @@ class BullMQBroker:
 
     def _as_ours(self, error: Exception) -> Exception:
         return self._unavailable(error) if isinstance(error, Unreachable) else error
+
+    def _refused(self, delivery: Delivery, code: int) -> BrokerRefused:
+        reason, remedy = REFUSALS.get(code, OTHER_REFUSAL)
+        return BrokerRefused(
+            url=self._location.shown, action=f"to settle job {delivery.job_id!r}",
+            reason=f"{reason}, its code {code}", remedy=remedy,
+        )  # fmt: skip
 
     def _unavailable(self, error: Unreachable) -> BrokerUnavailable:
         return BrokerUnavailable(url=self._location.shown, reason=str(error))

@@ -1,17 +1,21 @@
 """Waiting for something to happen: a job for a worker, an event for those who look."""
 
 import asyncio
-from contextlib import suppress
+import logging
 
 from cnstra.adapters.bullmq.client import Client
 from cnstra.adapters.bullmq.connection import Refused, Unreachable
 from cnstra.adapters.bullmq.events import number_of, stream_id
 from cnstra.clock import Clock, pause
 
+logger = logging.getLogger("cnstra.jobs")
+
 LONGEST_BLOCK = 5.0
 """Seconds for which Redis is asked to hold a request back: fewer than a silent connection is
 trusted.
 """
+PAUSE = 0.2
+"""Seconds until who could not listen looks by himself, and listens again."""
 
 
 class Marker:
@@ -24,6 +28,7 @@ class Marker:
         self._key = key
         self._rung = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
+        self._failures = 0
         self._waiting = 0
 
     def open(self) -> None:
@@ -51,12 +56,25 @@ class Marker:
         await self._client.close()
 
     async def _listen(self, duration: float) -> None:
-        with suppress(Unreachable, Refused):
+        try:
             found = await self._client.call(b"BZPOPMIN", self._key, round(max(duration, 0.01), 3))
             if found is not None and not self._waiting:
                 # Whoever asked has left: the marker is for another worker.
                 await self._client.call(b"ZADD", self._key, found[2], found[1])
+            self._failures = 0
+        except (Unreachable, Refused) as error:
+            await self._do_without(error)
         self._rung.set()
+
+    async def _do_without(self, error: Exception) -> None:
+        """A lost connection is made again, and no news; what fails twice in a row is told, once."""
+        self._failures += 1
+        if self._failures == 2:
+            logger.warning(
+                "Redis does not let this worker wait for jobs (%s): it looks every %g s.",
+                error, PAUSE,
+            )  # fmt: skip
+        await asyncio.sleep(PAUSE)
 
 
 class Follower:
@@ -113,7 +131,7 @@ class Follower:
                     b"STREAMS", self._key, stream_id(self._newest),
                 )  # fmt: skip
             except (Unreachable, Refused):
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(PAUSE)
                 self._ring()
                 continue
             if found:

@@ -36,6 +36,9 @@ def location_of(url: str) -> Location:
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     is_socket = parts.scheme == "unix"
+    if parts.fragment:  # which may be the end of the password
+        value, remedy = f"{parts.scheme}://***", "percent-encode the # in it as %23"
+        raise InvalidOption(option="url", value=value, remedy=remedy)
     database = options.get("db") or ("0" if is_socket else parts.path.strip("/") or "0")
     if not database.isdecimal():
         raise InvalidOption(option="url", value=_shown(url), remedy="its database is a number")

@@ -18,12 +18,24 @@ from cnstra.jobs.settlement import (
     Requeued,
     Retry,
     Settlement,
+    WireError,
 )
 
 CANCELLED = str(JobCancelled())
 CANCELLED_FIELDS = encode_args(
     ["failedReason", CANCELLED, "cn:error", JobCancelled.__name__, "stacktrace", "[]"]
 )
+UNRECOVERABLE = "UnrecoverableError"
+"""What BullMQ calls an error that no attempt mends."""
+
+NOT_ACTIVE = -3
+"""BullMQ's code for a job that somebody has taken out of the active ones."""
+REFUSALS: Mapping[int, tuple[str, str]] = {
+    -4: ("it has children that are not over", "let it wait for them, as a flow's parent does"),
+    -9: ("a child that it needs has failed", "retry that child, then this job"),
+}
+"""Why BullMQ does not complete a job, and what helps, by its codes."""
+OTHER_REFUSAL = ("BullMQ does not say why", "look the code up in BullMQ's `ErrorCode`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,17 @@ def _leasing(ahead: Ahead) -> dict[str, Any]:
 
 def _with_place_for_token(options: dict[str, Any]) -> bytes:
     return encode_args(options).replace(b"\xa5TOKEN", TOKEN)
+
+
+def doom_of(fields: Fields) -> WireError | None:
+    """The error with which a leased job fails without being run, if it does: somebody has cancelled
+    it, or it is the parent of a child that failed.
+    """
+    if b"cn:cancel" in fields:
+        return {"name": JobCancelled.__name__, "message": CANCELLED, "stack": ""}
+    if reason := fields.get(b"defa"):
+        return {"name": UNRECOVERABLE, "message": reason.decode("utf-8", "replace"), "stack": ""}
+    return None
 
 
 def ending_of(settlement: Settlement, fields: Fields, options: JobOptions) -> Ending:

@@ -133,6 +133,11 @@ def stacks_after(fields: Fields, stack: str, options: JobOptions) -> bytes:
     return msgspec.json.encode([*stacks, stack][-kept:] if kept else [])
 
 
+def has_died(fields: Fields) -> bool:
+    """Whether the last that we know of the job is that it failed for good."""
+    return fields.get(b"cn:end", b"").endswith(b" failed")
+
+
 def without_crashes(progress: bytes | None) -> bytes | None:
     """The progress of a job without the crashes that it counts, or `None` where it counts none."""
     try:

@@ -1,4 +1,4 @@
--- Fail a job. What BullMQ would delete, now or later, is copied first.
+-- Fail a job. What BullMQ would delete, now or later, is copied first. Whoever takes it up again has not cancelled it.
 --- ours copies
 --- bullmq moveToFinished
 --- ours finishing
@@ -14,6 +14,7 @@ local function bury(base, id, now, reason, fields, options, counts)
     return answer
   end
   local is_kept = redis.call('EXISTS', base .. id) == 1
+  redis.call('HDEL', base .. id, 'cn:cancel')
   if counts then
     redis.call('HINCRBY', copy, 'atm', 1)
   elseif is_kept then

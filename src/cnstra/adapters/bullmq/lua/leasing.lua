@@ -11,6 +11,7 @@ local function forget_stalls(base, one)
       redis.call('HSET', base .. one[2], 'stc', 0)
     elseif fields[place] == 'defa' and fields[place + 1] == STALLED then
       redis.call('HDEL', base .. one[2], 'defa')
+      fields[place + 1] = ''
     end
   end
 end

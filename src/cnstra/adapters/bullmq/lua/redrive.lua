@@ -1,5 +1,6 @@
 -- Put a dead job back with all its attempts. It keeps its progress, without the crashes counted there.
 --- ours copies
+--- ours forgiving
 --- bullmq reprocessJob
 local base, id, run, progress = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local job, letter = base .. id, base .. 'cnstra:dead:' .. id
@@ -15,11 +16,5 @@ local answer = reprocessJob({
 if answer ~= 1 then return 0 end
 forget_copy(base, id)
 redis.call('HDEL', job, 'cn:cancel', 'cn:error', 'cn:end', 'pb', 'stc', 'defa')
-if redis.call('EXISTS', run) == 1 then
-  for _, entry in ipairs(redis.call('HKEYS', run)) do
-    if string.sub(entry, 1, 3) == ':s/' then redis.call('HDEL', run, entry) end
-  end
-elseif progress ~= '' then
-  redis.call('HSET', job, 'progress', progress)
-end
+forgive(job, run, progress)
 return 1

@@ -28,5 +28,5 @@ local function why_refused(base, id, token, kind, lease_time)
     redis.call('SET', job .. ':lock', token, 'PX', lease_time)
     return nil
   end
-  return is_ours and 'refused' or 'lost'
+  return 'lost'
 end
