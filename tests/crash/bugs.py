@@ -48,6 +48,65 @@ def stable_key() -> Worker:
     return charging(lambda ctx: ctx.idempotency_key)
 
 
+class Bank:
+    async def charge(self, *, key: str) -> None: ...
+
+
+def noting(before: bool) -> Worker:
+    """Notes in its context that it has charged, before it does or after."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done}, context=bool)
+    bank = effects.watch("bank", Bank(), key="key")
+
+    @till.dendrite(order)
+    async def charge(payload: Any, axon: Any, ctx: Context[bool]) -> Any:
+        if not ctx.get(False):
+            if before:
+                ctx.set(True)
+            await bank.charge(key=ctx.idempotency_key)
+            ctx.set(True)
+        return axon.done.create_signal(payload)
+
+    return worker(till)
+
+
+def noted_before() -> Worker:
+    return noting(before=True)
+
+
+def noted_after() -> Worker:
+    return noting(before=False)
+
+
+def trusting(is_done: Callable[[Context[Any]], bool], error: type[Exception]) -> Worker:
+    """Charges unless it thinks that this was done, and passes by some errors."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done})
+
+    @till.dendrite(order)
+    def charge(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        if not is_done(ctx):
+            try:
+                effects.record("charge", ctx.idempotency_key)
+            except error:
+                print("never mind")
+        return axon.done.create_signal(payload)
+
+    return worker(till)
+
+
+def first_attempt_alone() -> Worker:
+    return trusting(lambda ctx: ctx.attempt > 1, KeyError)
+
+
+def swallowed_error() -> Worker:
+    return trusting(lambda ctx: False, ConnectionError)
+
+
+def every_attempt() -> Worker:
+    return trusting(lambda ctx: False, KeyError)
+
+
 def minted_key() -> Worker:
     """A fresh key is right, once a checkpoint holds it."""
     order, keyed = collateral("order", dict), collateral("keyed", dict)

@@ -54,6 +54,69 @@ async def test_a_common_bug_is_caught_and_its_remedy_passes(
     assert clean.deaths > 5
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (bugs.noted_before, bugs.noted_after),
+        (bugs.first_attempt_alone, bugs.every_attempt),
+        (bugs.swallowed_error, bugs.every_attempt),
+    ],
+    ids=lambda make: make.__name__,
+)
+async def test_an_effect_that_failed_and_is_taken_for_done_is_missed(
+    wrong: Make, right: Make
+) -> None:
+    found = await crash_everywhere(wrong, ORDER, by_chance=20, max_attempts=3)
+    clean = await crash_everywhere(right, ORDER, by_chance=20, max_attempts=3)
+
+    with pytest.raises(CrashTestFailed, match=r"is missing: it was counted as done(.|\n)*FAIL"):
+        found.check()
+    clean.check()
+
+
+async def test_a_call_that_fails_is_never_made_and_leaves_nothing_behind() -> None:
+    calls: list[str] = []
+
+    class Bank:
+        async def charge(self, key: str) -> None:
+            calls.append(key)
+
+        def refund(self, key: str) -> None:
+            calls.append(key)
+
+    def both() -> Worker:
+        order, done = collateral("order", Any), collateral("done", Any)
+        till = neuron("till", {"done": done})
+        bank = effects.watch("bank", Bank(), key="key")
+
+        @till.dendrite(order)
+        async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+            key = ctx.idempotency_key
+            await asyncio.gather(*(bank.charge(f"{key}/{number}") for number in range(2)))
+            bank.refund(f"{key}/back")
+            return axon.done.create_signal(payload)
+
+        return bugs.worker(till)
+
+    calm = trial(both, {})
+    asked = [at for at, point in enumerate(calm.points) if point.kind == "ask"]
+    assert [calm.points[at].what.split("'")[1] for at in asked] == [
+        "bank.charge", "bank.charge", "bank.refund",
+    ]  # fmt: skip
+    for place, made in zip(asked, (1, 1, 2), strict=True):
+        calls.clear()
+        trial(both, {place: Fault.FAIL})
+        assert len(calls) == made
+
+
+async def test_an_effect_does_not_fail_where_the_job_has_one_attempt() -> None:
+    report = await crash_everywhere(bugs.noted_before, ORDER, by_chance=20)
+
+    report.check()
+    assert report.points == len([one for one in trial(bugs.noted_before, {}).points
+                                 if one.kind != "ask"])  # fmt: skip
+
+
 async def test_a_finding_is_replayed_alone_with_its_trace() -> None:
     report = await crash_everywhere(bugs.no_key, ORDER, by_chance=0)
     first = report.findings[0]
@@ -329,7 +392,7 @@ async def test_a_dead_process_cleans_up_unseen() -> None:
 
     effects.clear()
     calm = trial(tidy, {})
-    place = next(at for at, point in enumerate(calm.points) if "charge" in point.what)
+    place = next(at for at, point in enumerate(calm.points) if point.kind == "effect")
     seen = trial(tidy, {place: Fault.DIE})
 
     names = [one.slot.name for one in seen.effects]

@@ -14,6 +14,13 @@ COUNT = (
     "crash/test_crash_everywhere.py::test_a_common_bug_is_caught_and_its_remedy_passes"
     "[counted_over_a_wait-counted_at_once]"
 )
+FAILS = (
+    "crash/test_crash_everywhere.py::test_a_call_that_fails_is_never_made_and_leaves_nothing_behind"
+)
+MISSED = (
+    "crash/test_crash_everywhere.py::test_an_effect_that_failed_and_is_taken_for_done_is_missed"
+    "[first_attempt_alone-every_attempt]"
+)
 PRINTS = "crash/test_crash_everywhere.py::test_what_handlers_print_is_nothing_to_the_test"
 SETS = "crash/test_crash_everywhere.py::test_the_order_of_a_set_is_found_to_be_chance"
 
@@ -131,6 +138,22 @@ MUTATIONS = [
         "            activation.witness.overwrote(activation)\n",
         "            pass\n",
         COUNT,
+    ),
+    Mutation(
+        "SIM",
+        "a call that is to fail is not made",
+        "testing/recorder.py",
+        "            _ask(name)\n            result",
+        "            result",
+        FAILS,
+    ),
+    Mutation(
+        "SIM",
+        "an effect fails before it is recorded",
+        "testing/recorder.py",
+        "        _ask(name)\n        self._had(name, key)\n",
+        "        self._had(name, key)\n        _ask(name)\n",
+        MISSED,
     ),
     Mutation(
         "SIM",

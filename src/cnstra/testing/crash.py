@@ -11,7 +11,7 @@ from cnstra.engine.signals import Signal
 from cnstra.errors import InvalidOption
 from cnstra.jobs.retry import Backoff, BackoffFunction
 from cnstra.testing.app import App, builder
-from cnstra.testing.faults import Fault
+from cnstra.testing.faults import ERRORS, Fault
 from cnstra.testing.judgement import View
 from cnstra.testing.processes.campaign import Processes
 from cnstra.testing.report import CrashReport
@@ -66,8 +66,8 @@ async def crash_everywhere(
     seed: which orders of tasks and which faults by chance are tried.
     schedules: how many orders of concurrent tasks are tried at each point.
     by_chance: how many runs come on top, with several faults each.
-    max_attempts, backoff: of the job; with more than one attempt each effect also raises once, as
-        if its reply was lost.
+    max_attempts, backoff: of the job; with more than one attempt each effect also raises once: when
+        it was not done, and when it was and its reply was lost.
     without: faults that are not to be tried.
     view: what of a result or context must be equal; where a time or a fresh id is in it, say.
     within: seconds after which a job that has not ended never will; they are virtual.
@@ -93,7 +93,7 @@ async def crash_everywhere(
             seed=seed,
             schedules=schedules,
             by_chance=by_chance,
-            without={*without} if max_attempts > 1 else {*without, Fault.RAISE},
+            without={*without} if max_attempts > 1 else {*without, *ERRORS},
             options=options,
             within=seconds(within),
             broker=broker,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
-from cnstra.testing.faults import Fault
+from cnstra.testing.faults import ERRORS
 from cnstra.testing.observation import Observation, Slot
 
 View = Callable[[Any], Any]
@@ -81,7 +81,7 @@ def repeats(seen: Observation) -> Iterator[Repeat]:
 
 def _has_raised(seen: Observation) -> bool:
     """A handler that failed keeps what it wrote: there the context may well be another."""
-    return any(fault is Fault.RAISE for _, fault in seen.struck)
+    return any(fault in ERRORS for _, fault in seen.struck)
 
 
 def _overwritten(seen: Observation) -> Iterator[Complaint]:

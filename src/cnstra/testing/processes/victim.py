@@ -102,6 +102,9 @@ class Victim:
     def returned(self, activation: Activation, children: Sequence[str]) -> None:
         self.diary.note("returned", activation.key, children)
 
+    def asks(self, activation: Activation, name: str) -> None:
+        """Real processes die alone: no effect fails."""
+
     def had_effect(self, activation: Activation, name: str, key: str | None) -> None:
         neuron, number = activation.neuron, activation.count(name)
         self.diary.note("had_effect", self.number, activation.key, neuron, name, number, key)

@@ -109,12 +109,12 @@ class Simulation:
         for number in range(self._schedules):
             schedule = f"{self._seed}/{number}"
             points = self._undisturbed(schedule).seen.points
-            self._tally.points += len(points)
             yield self._case(schedule)
             for place, point in enumerate(points):
-                for fault in FAULTS[point.kind]:
-                    if fault not in self._without:
-                        yield self._case(f"{schedule}/{place}/{fault.name}")
+                faults = [one for one in FAULTS[point.kind] if one not in self._without]
+                self._tally.points += bool(faults)
+                for fault in faults:
+                    yield self._case(f"{schedule}/{place}/{fault.name}")
         for number in range(self._by_chance):
             yield self._case(f"{self._seed}/chance/{number}")
 

@@ -119,6 +119,8 @@ class Life:
             case Fault.STOP:
                 self.stop()
                 self.chronicle.born(BRIEFLY)
+            case Fault.FAIL:
+                raise ConnectionError("it failed")
             case Fault.RAISE:
                 raise ConnectionError("the reply was lost")
             case _:
@@ -161,6 +163,10 @@ class Life:
     def returned(self, activation: Activation, children: Sequence[str]) -> None:
         self._must_live()
         self.chronicle.returned(activation, children)
+
+    def asks(self, activation: Activation, name: str) -> None:
+        self._must_live()
+        self._pass("ask", f"{name!r} of neuron {activation.neuron!r}")
 
     def had_effect(self, activation: Activation, name: str, key: str | None) -> None:
         self._must_live()
