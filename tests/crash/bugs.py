@@ -125,6 +125,91 @@ def minted_key() -> Worker:
     return worker(mint, till)
 
 
+def paying(key_of: Callable[[Context[Any], Any, int], str]) -> Worker:
+    """A till that makes three charges at once, in whatever order that comes to."""
+    order, keyed = collateral("order", dict), collateral("keyed", dict)
+    done = collateral("done", dict)
+    mint, till = neuron("mint", {"keyed": keyed}, checkpoint=True), neuron("till", {"done": done})
+
+    @mint.dendrite(order)
+    def on_order(payload: Any, axon: Any) -> Any:
+        return axon.keyed.create_signal({**payload, "key": uuid.uuid4().hex})
+
+    @till.dendrite(keyed)
+    async def charge(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        async def part(number: int) -> None:
+            await asyncio.sleep(0.01)
+            effects.record("charge", key_of(ctx, payload, number))
+
+        await asyncio.gather(*(part(number) for number in range(3)))
+        return axon.done.create_signal({"id": payload["id"]})
+
+    return worker(mint, till)
+
+
+def parts_under_fresh_keys() -> Worker:
+    return paying(lambda ctx, payload, number: uuid.uuid4().hex)
+
+
+def parts_under_their_keys() -> Worker:
+    return paying(lambda ctx, payload, number: f"{ctx.idempotency_key}/{number}")
+
+
+def parts_under_minted_keys() -> Worker:
+    return paying(lambda ctx, payload, number: f"{payload['key']}/{number}")
+
+
+def stepping(note_first: bool) -> Worker:
+    """Three charges, one after the other; its context holds how far it is."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done}, context=int)
+
+    @till.dendrite(order)
+    async def charge(payload: Any, axon: Any, ctx: Context[int]) -> Any:
+        for number in range(ctx.get(0), 3):
+            if note_first:
+                ctx.set(number + 1)
+            effects.record("charge", f"{ctx.idempotency_key}/{number}")
+            ctx.set(number + 1)
+        return axon.done.create_signal(payload)
+
+    return worker(till)
+
+
+def steps_noted_before() -> Worker:
+    return stepping(note_first=True)
+
+
+def steps_noted_after() -> Worker:
+    return stepping(note_first=False)
+
+
+def persisting(key_of: Callable[[Context[Any]], str]) -> Worker:
+    """Tries again by itself, within its attempt."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done})
+
+    @till.dendrite(order)
+    async def charge(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        for _ in range(2):
+            try:
+                effects.record("charge", key_of(ctx))
+                break
+            except ConnectionError:
+                await asyncio.sleep(1.0)
+        return axon.done.create_signal(payload)
+
+    return worker(till)
+
+
+def again_under_a_fresh_key() -> Worker:
+    return persisting(lambda ctx: uuid.uuid4().hex)
+
+
+def again_under_its_key() -> Worker:
+    return persisting(lambda ctx: ctx.idempotency_key)
+
+
 def gathering(remember: Callable[[Context[Any], list[Any], int], list[Any]]) -> Worker:
     """Three parts meet, one after the other, in what `remember` keeps."""
     order, part, done = (collateral(name, Any) for name in ("order", "part", "done"))

@@ -29,6 +29,8 @@ BUGS: list[tuple[Make, str, Make]] = [
     (bugs.fresh_key, "had under several keys", bugs.stable_key),
     (bugs.fresh_key, "had under several keys", bugs.minted_key),
     (bugs.no_key, "without a key", bugs.stable_key),
+    (bugs.parts_under_fresh_keys, "had under several keys", bugs.parts_under_their_keys),
+    (bugs.parts_under_fresh_keys, "had under several keys", bugs.parts_under_minted_keys),
     (bugs.shared_basket, "the result is", bugs.kept_basket),
     (bugs.swallowed_abort, "'mail' of neuron 'mailer' is missing", bugs.heeded_abort),
     (bugs.as_they_come, "the result is", bugs.as_they_were_asked),
@@ -60,6 +62,7 @@ async def test_a_common_bug_is_caught_and_its_remedy_passes(
         (bugs.noted_before, bugs.noted_after),
         (bugs.first_attempt_alone, bugs.every_attempt),
         (bugs.swallowed_error, bugs.every_attempt),
+        (bugs.steps_noted_before, bugs.steps_noted_after),
     ],
     ids=lambda make: make.__name__,
 )
@@ -71,6 +74,14 @@ async def test_an_effect_that_failed_and_is_taken_for_done_is_missed(
 
     with pytest.raises(CrashTestFailed, match=r"is missing: it was counted as done(.|\n)*FAIL"):
         found.check()
+    clean.check()
+
+
+async def test_an_effect_that_its_handler_repeats_needs_its_key_as_well() -> None:
+    found = await crash_everywhere(bugs.again_under_a_fresh_key, ORDER, by_chance=0, max_attempts=2)
+    clean = await crash_everywhere(bugs.again_under_its_key, ORDER, by_chance=20, max_attempts=2)
+
+    assert any("was had 2 times in one run of its handler" in one.what for one in found.findings)
     clean.check()
 
 

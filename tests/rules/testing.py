@@ -21,6 +21,14 @@ MISSED = (
     "crash/test_crash_everywhere.py::test_an_effect_that_failed_and_is_taken_for_done_is_missed"
     "[first_attempt_alone-every_attempt]"
 )
+PARTS = (
+    "crash/test_crash_everywhere.py::test_a_common_bug_is_caught_and_its_remedy_passes"
+    "[parts_under_fresh_keys-parts_under_their_keys]"
+)
+STEPS = (
+    "crash/test_crash_everywhere.py::test_an_effect_that_failed_and_is_taken_for_done_is_missed"
+    "[steps_noted_before-steps_noted_after]"
+)
 PRINTS = "crash/test_crash_everywhere.py::test_what_handlers_print_is_nothing_to_the_test"
 SETS = "crash/test_crash_everywhere.py::test_the_order_of_a_set_is_found_to_be_chance"
 
@@ -154,6 +162,22 @@ MUTATIONS = [
         "        _ask(name)\n        self._had(name, key)\n",
         "        self._had(name, key)\n        _ask(name)\n",
         MISSED,
+    ),
+    Mutation(
+        "SIM",
+        "effects are told apart by their keys, in whatever order they come",
+        "testing/deeds.py",
+        "return len({*keys} - {None}) + keys.count(None)",
+        "return len(keys)",
+        PARTS,
+    ),
+    Mutation(
+        "SIM",
+        "one of several effects is missed",
+        "testing/deeds.py",
+        "        if _number(had) < _number(due):",
+        "        if not had:",
+        STEPS,
     ),
     Mutation(
         "SIM",

@@ -3,8 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
+from cnstra.testing.complaint import Complaint
+from cnstra.testing.deeds import Repeat, repeats
 from cnstra.testing.faults import DEATHS
-from cnstra.testing.judgement import Complaint, Other, Repeat, View, complaints, repeats
+from cnstra.testing.judgement import Other, View, complaints
 from cnstra.testing.observation import Observation
 from cnstra.testing.report import SEVERAL, CrashReport, CrashTestFailed, Finding
 
@@ -51,7 +53,7 @@ class Tally:
         where = "; ".join(f"{point}: {fault}" for point, fault in seen.struck)
         self._find((*complaints(seen, calm, self._view), *wrong), where, replay, seen)
         one = f"{seen.struck[0][0].place}: {seen.struck[0][1]}" if seen.struck else ""
-        for repeat in repeats(seen):
+        for repeat in repeats(seen, calm):
             self._repeats[repeat][one if len(seen.struck) == 1 else SEVERAL] += 1
 
     def compare(self, seen: Observation, calm: Observation, other: Other, replay: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from cnstra.errors import InvalidOption
 from cnstra.jobs.worker import Worker
+from cnstra.testing.complaint import Complaint
 from cnstra.testing.faults import FAULTS, Fault
-from cnstra.testing.judgement import AGAIN, REORDERED, Complaint
+from cnstra.testing.judgement import AGAIN, REORDERED
 from cnstra.testing.observation import Observation
 from cnstra.testing.simulation.plan import ByChance, Fixed, Plan
 from cnstra.testing.simulation.sites import BrokerKind
