@@ -159,6 +159,35 @@ def parts_under_minted_keys() -> Worker:
     return paying(lambda ctx, payload, number: f"{payload['key']}/{number}")
 
 
+def parts_under_one_key() -> Worker:
+    return paying(lambda ctx, payload, number: ctx.idempotency_key)
+
+
+def ordering(own_keys: bool) -> Worker:
+    """A fan-out whose branches are charged for under a key of the order, or of their own."""
+    order, part, done = (collateral(name, Any) for name in ("order", "part", "done"))
+    split, till = neuron("split", {"part": part}), neuron("till", {"done": done})
+
+    @split.dendrite(order)
+    def on_order(payload: Any, axon: Any) -> Any:
+        return [axon.part.create_signal(number) for number in range(2)]
+
+    @till.dendrite(part)
+    async def charge(number: int, axon: Any, ctx: Context[Any]) -> Any:
+        effects.record("charge", ctx.idempotency_key if own_keys else "order-7")
+        return axon.done.create_signal(number)
+
+    return worker(split, till)
+
+
+def branches_under_one_key() -> Worker:
+    return ordering(own_keys=False)
+
+
+def branches_under_their_keys() -> Worker:
+    return ordering(own_keys=True)
+
+
 def stepping(note_first: bool) -> Worker:
     """Three charges, one after the other; its context holds how far it is."""
     order, done = collateral("order", dict), collateral("done", dict)

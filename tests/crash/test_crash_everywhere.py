@@ -31,6 +31,8 @@ BUGS: list[tuple[Make, str, Make]] = [
     (bugs.no_key, "without a key", bugs.stable_key),
     (bugs.parts_under_fresh_keys, "had under several keys", bugs.parts_under_their_keys),
     (bugs.parts_under_fresh_keys, "had under several keys", bugs.parts_under_minted_keys),
+    (bugs.parts_under_one_key, "had 3 times under one key", bugs.parts_under_their_keys),
+    (bugs.branches_under_one_key, "had 2 times under one key", bugs.branches_under_their_keys),
     (bugs.shared_basket, "the result is", bugs.kept_basket),
     (bugs.swallowed_abort, "'mail' of neuron 'mailer' is missing", bugs.heeded_abort),
     (bugs.as_they_come, "the result is", bugs.as_they_were_asked),
@@ -469,6 +471,13 @@ async def test_real_kills_find_a_bug_too_and_replay_it() -> None:
 
     assert "had under several keys" in first.what
     assert [one.where for one in again.findings] == [first.where]
+
+
+async def test_a_key_that_two_effects_share_is_found_by_real_processes_too() -> None:
+    report = await crash_everywhere("tests.crash.bugs:branches_under_one_key", ORDER,
+                                    engine="processes", replay="once more")  # fmt: skip
+
+    assert "effect 'charge' of neuron 'till' was had 2 times" in report.findings[0].what
 
 
 async def test_the_order_of_a_set_is_found_to_be_chance() -> None:

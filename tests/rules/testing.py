@@ -29,6 +29,10 @@ STEPS = (
     "crash/test_crash_everywhere.py::test_an_effect_that_failed_and_is_taken_for_done_is_missed"
     "[steps_noted_before-steps_noted_after]"
 )
+SHARED = (
+    "crash/test_crash_everywhere.py::test_a_common_bug_is_caught_and_its_remedy_passes"
+    "[branches_under_one_key-branches_under_their_keys]"
+)
 PRINTS = "crash/test_crash_everywhere.py::test_what_handlers_print_is_nothing_to_the_test"
 SETS = "crash/test_crash_everywhere.py::test_the_order_of_a_set_is_found_to_be_chance"
 
@@ -178,6 +182,14 @@ MUTATIONS = [
         "        if _number(had) < _number(due):",
         "        if not had:",
         STEPS,
+    ),
+    Mutation(
+        "SIM",
+        "effects that share a key are told",
+        "testing/tally.py",
+        ", *collisions(seen))",
+        ",)",
+        SHARED,
     ),
     Mutation(
         "SIM",

@@ -1,6 +1,6 @@
 """What handlers did to the world, compared with what they do undisturbed: by its keys."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -48,6 +48,26 @@ def misdeeds(seen: Observation, calm: Observation) -> Iterator[Complaint]:
                 yield Complaint(f"needless {deed}", _needless(deed, most, _number(due)))
             else:
                 yield Complaint(f"keys of {deed}", _badly_keyed(deed, had, due))
+
+
+def collisions(seen: Observation) -> Iterator[Complaint]:
+    """Effects that share a key, where nothing struck: a far side that drops repeats drops those."""
+    uses: Counter[tuple[str, str]] = Counter()
+    neurons: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for deed, runs in _deeds(seen).items():
+        for key in {*_all(runs)} - {None}:
+            used = deed.name, str(key)
+            uses[used] += max(keys.count(key) for keys in runs)
+            neurons[used].add(deed.neuron)
+    for (name, key), times in uses.items():
+        if times > 1:
+            where = " and ".join(sorted(map(repr, neurons[name, key])))
+            yield Complaint(
+                f"shared key of {name}",
+                f"effect {name!r} of neuron {where} was had {times} times under one key ({key}), "
+                "so the far side drops all but the first: give each its own, as "
+                'f"{ctx.idempotency_key}/{number}"',
+            )
 
 
 def repeats(seen: Observation, calm: Observation) -> Iterator[Repeat]:

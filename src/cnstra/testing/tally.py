@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from cnstra.testing.complaint import Complaint
-from cnstra.testing.deeds import Repeat, repeats
+from cnstra.testing.deeds import Repeat, collisions, repeats
 from cnstra.testing.faults import DEATHS
 from cnstra.testing.judgement import Other, View, complaints
 from cnstra.testing.observation import Observation
@@ -59,7 +59,8 @@ class Tally:
     def compare(self, seen: Observation, calm: Observation, other: Other, replay: str) -> None:
         """Judge a run in which nothing struck either."""
         self._trials += 1
-        self._find(complaints(seen, calm, self._view, other), "nothing struck", replay, seen)
+        wrong = (*complaints(seen, calm, self._view, other), *collisions(seen))
+        self._find(wrong, "nothing struck", replay, seen)
 
     def _find(self, wrong: Iterable[Complaint], where: str, replay: str, seen: Observation) -> None:
         trace = tuple(seen.trace)
