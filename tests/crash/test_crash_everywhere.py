@@ -8,6 +8,9 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +316,79 @@ async def test_a_flow_that_waits_for_ever_is_said_to() -> None:
 
     with pytest.raises(CrashTestFailed, match="never ended"):
         await crash_everywhere(waiting, ORDER, within=600.0)
+
+
+def handling(handler: Any) -> Worker:
+    order, done = collateral("order", Any), collateral("done", Any)
+    return bugs.worker(neuron("till", {"done": done}).dendrite(order, handler))
+
+
+FOLLOW_UPS = Queue("follow-ups", "memory://follow-ups")
+
+
+async def test_a_handler_may_add_jobs_to_other_queues() -> None:
+    """To one of its module, and to one of its own."""
+
+    async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        await FOLLOW_UPS.enqueue(ORDER, job_id=ctx.idempotency_key)
+        async with Queue("mails", "memory://mails") as mails:
+            await mails.enqueue(ORDER, job_id=ctx.idempotency_key)
+        effects.record("enqueue", ctx.idempotency_key)
+        return axon.done.create_signal(payload)
+
+    report = await crash_everywhere(lambda: handling(on_order), ORDER, by_chance=10)
+
+    report.check()
+    assert report.deaths > 5
+    assert (await FOLLOW_UPS.counts())["waiting"] == 1
+    await FOLLOW_UPS.close()
+
+
+async def test_a_handler_may_use_anyio() -> None:
+    anyio = pytest.importorskip("anyio")
+
+    async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep, 1.0)
+        with anyio.move_on_after(5.0):
+            await anyio.sleep(60.0)
+        effects.record("wait", ctx.idempotency_key)
+        return axon.done.create_signal(payload)
+
+    (await crash_everywhere(lambda: handling(on_order), ORDER, by_chance=0)).check()
+
+
+async def test_what_is_real_is_named() -> None:
+    async def start_a_process(payload: Any) -> None:
+        await asyncio.create_subprocess_exec("true")
+
+    async def connect(payload: Any) -> None:
+        await asyncio.open_connection("localhost", 1)
+
+    asked, pool = threading.Event(), ThreadPoolExecutor()
+
+    async def wait_for_a_thread(payload: Any) -> None:
+        await asyncio.wrap_future(pool.submit(asked.wait))
+
+    for handler, named in (
+        (start_a_process, r"NotSimulated: loop.subprocess_exec\(\) is real"),
+        (connect, r"NotSimulated: loop.create_connection\(\) is real"),
+        (wait_for_a_thread, 'never ended.* A thread that it waits for is real.*"processes"'),
+    ):
+        with pytest.raises(CrashTestFailed, match=named):
+            await crash_everywhere(lambda: handling(handler), ORDER)  # noqa: B023
+    asked.set()
+    pool.shutdown()
+
+
+async def test_a_wait_for_real_time_is_explained() -> None:
+    async def on_order(payload: Any) -> None:
+        ends_at = time.monotonic() + 3600.0
+        while time.monotonic() < ends_at:
+            await asyncio.sleep(0)
+
+    with pytest.raises(CrashTestFailed, match=r"time.monotonic\(\): take asyncio's loop.time\(\)"):
+        await crash_everywhere(lambda: handling(on_order), ORDER)
 
 
 async def test_what_keeps_the_application_from_starting_is_raised() -> None:

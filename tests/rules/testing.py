@@ -33,6 +33,8 @@ SHARED = (
     "crash/test_crash_everywhere.py::test_a_common_bug_is_caught_and_its_remedy_passes"
     "[branches_under_one_key-branches_under_their_keys]"
 )
+REAL = "crash/test_crash_everywhere.py::test_what_is_real_is_named"
+OTHERS = "crash/test_crash_everywhere.py::test_a_handler_may_add_jobs_to_other_queues"
 PRINTS = "crash/test_crash_everywhere.py::test_what_handlers_print_is_nothing_to_the_test"
 SETS = "crash/test_crash_everywhere.py::test_the_order_of_a_set_is_found_to_be_chance"
 
@@ -190,6 +192,22 @@ MUTATIONS = [
         ", *collisions(seen))",
         ",)",
         SHARED,
+    ),
+    Mutation(
+        "SIM",
+        "what is real is named",
+        "testing/simulation/loop.py",
+        "        setattr(SimulatedLoop, _name, _refusing(_name))",
+        "        pass",
+        REAL,
+    ),
+    Mutation(
+        "SIM",
+        "a queue that a handler opens works in the simulation",
+        "testing/simulation/loop.py",
+        "    hosts_clients = True",
+        "    hosts_clients = False",
+        OTHERS,
     ),
     Mutation(
         "SIM",

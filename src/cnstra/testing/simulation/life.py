@@ -194,6 +194,9 @@ class SimulatedIO(IOThread):
         super().__init__()
         self._life = life
 
+    def _is_home(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return loop is self._loop
+
     def _start(self) -> Mailbox:
         if self._mailbox is None:
             self._loop = self._life.new_loop()

@@ -6,11 +6,13 @@ from datetime import timedelta
 from itertools import count
 from math import inf
 from random import getstate, seed, setstate
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 from cnstra.durable.adapters import adapter_for
 from cnstra.durable.store import Patch, Saved, Ticket
 from cnstra.engine.payloads import decode_json
+from cnstra.errors import NotSimulated
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Completed, DeadLettered, Delivery, Settlement
 from cnstra.jobs.worker import Worker
@@ -77,6 +79,7 @@ class Trial:
     def run(self) -> Observation:
         """The whole of it. Raises what keeps the application from starting."""
         chance = getstate()
+        self._threads = {*enumerate_threads()}
         try:
             self._alone(self._enqueue)
             self.born(0.0)
@@ -159,11 +162,19 @@ class Trial:
 
     def _why(self, halt: Halt) -> str:
         """Why the job has no end."""
+        if self.world.was_called_from_outside or not self._threads.issuperset(enumerate_threads()):
+            return f"{self._seen_of(halt)}. {NotSimulated(what='A thread that it waits for')}"
+        return self._seen_of(halt)
+
+    def _seen_of(self, halt: Halt) -> str:
         if halt == "idle":
             return "all wait, and nothing will wake them"
         if halt == "late":
             return f"{timedelta(seconds=round(self._within))} of its own time are over (within=)"
-        return f"after {MOST_TURNS:,} turns of its loops it still goes on"
+        return (
+            f"after {MOST_TURNS:,} turns of its loops it still goes on. Where it waits for "
+            "time.time() or time.monotonic(): take asyncio's loop.time(), as only that passes here"
+        )
 
     @property
     def _is_over(self) -> bool:
