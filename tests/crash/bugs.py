@@ -394,6 +394,53 @@ def counted_at_once() -> Worker:
     return counting(at_once=True)
 
 
+def stamping(checkpoint: bool) -> Worker:
+    """Puts into a payload when it was made."""
+    order, made, done = (collateral(name, Any) for name in ("order", "made", "done"))
+    stamp = neuron("stamp", {"made": made}, checkpoint=checkpoint)
+    mailer = neuron("mailer", {"done": done})
+
+    @stamp.dendrite(order)
+    async def on_order(payload: Any, axon: Any) -> Any:
+        return axon.made.create_signal({**payload, "at": uuid.uuid4().hex})
+
+    @mailer.dendrite(made)
+    async def on_made(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        effects.record("mail", ctx.idempotency_key)
+        return axon.done.create_signal(payload["id"])
+
+    return Worker(Queue("orders", "memory://bugs"), CNS([stamp, mailer]), results=["done"])
+
+
+def stamped_anew() -> Worker:
+    return stamping(checkpoint=False)
+
+
+def stamped_once() -> Worker:
+    return stamping(checkpoint=True)
+
+
+class Repo:
+    def find(self, order: int) -> dict[str, int]:
+        return {"id": order}
+
+    def save(self, row: Any, key: str) -> None: ...
+
+
+def reading(only: Any) -> Worker:
+    """Reads a row, and writes it under its key."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done})
+    repo = effects.watch("repo", Repo(), key="key", only=only)
+
+    @till.dendrite(order)
+    async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        repo.save(repo.find(payload["id"]), ctx.idempotency_key)
+        return axon.done.create_signal(payload)
+
+    return worker(till)
+
+
 visits: list[int] = []
 
 

@@ -184,6 +184,34 @@ async def test_what_differs_with_nothing_striking_it_is_said_to() -> None:
     assert (await crash_everywhere(bugs.remembering, ORDER, view=lambda seen: None)).ok
 
 
+async def test_what_changes_in_a_payload_is_told_unless_view_leaves_it_out() -> None:
+    def without_times(seen: Any) -> Any:
+        return {"payload": seen["payload"]["id"]} if "payload" in seen else seen
+
+    told = await crash_everywhere(bugs.stamped_anew, ORDER, by_chance=10)
+    left_out = await crash_everywhere(bugs.stamped_anew, ORDER, by_chance=10, view=without_times)
+    once = await crash_everywhere(bugs.stamped_once, ORDER, by_chance=10)
+    moved = await crash_everywhere(bugs.unstable_order, ORDER, by_chance=10, view=lambda seen: seen)
+
+    with pytest.raises(CrashTestFailed, match="checkpoint=True; or, where it may change, leave"):
+        told.check()
+    left_out.check()
+    once.check()
+    assert any("was given" in one.what for one in moved.findings)
+
+
+async def test_what_merely_reads_is_no_effect() -> None:
+    all_of_it = await crash_everywhere(lambda: bugs.reading(None), ORDER, by_chance=0)
+
+    assert "effect 'repo.find' of neuron 'till' was had" in all_of_it.findings[0].what
+    for only in (["save"], "save"):
+        report = await crash_everywhere(lambda: bugs.reading(only), ORDER, by_chance=0)  # noqa: B023
+        report.check()
+        assert [one.effect for one in report.repeats] == ["repo.save"]
+    with pytest.raises(InvalidOption, match="name its methods"):
+        bugs.reading(["safe"])
+
+
 async def test_what_could_not_be_compared_is_said() -> None:
     def silent() -> Worker:
         order = collateral("order", Any)

@@ -35,6 +35,11 @@ SHARED = (
 )
 REAL = "crash/test_crash_everywhere.py::test_what_is_real_is_named"
 OTHERS = "crash/test_crash_everywhere.py::test_a_handler_may_add_jobs_to_other_queues"
+VIEWED = (
+    "crash/test_crash_everywhere.py"
+    "::test_what_changes_in_a_payload_is_told_unless_view_leaves_it_out"
+)
+READS = "crash/test_crash_everywhere.py::test_what_merely_reads_is_no_effect"
 PRINTS = "crash/test_crash_everywhere.py::test_what_handlers_print_is_nothing_to_the_test"
 SETS = "crash/test_crash_everywhere.py::test_the_order_of_a_set_is_found_to_be_chance"
 
@@ -208,6 +213,22 @@ MUTATIONS = [
         "    hosts_clients = True",
         "    hosts_clients = False",
         OTHERS,
+    ),
+    Mutation(
+        "SIM",
+        "payloads are seen as the test wants them to be",
+        "testing/judgement.py",
+        'return view({"payload": json.loads(payload)})',
+        "return payload",
+        VIEWED,
+    ),
+    Mutation(
+        "SIM",
+        "what merely reads is no effect",
+        "testing/recorder.py",
+        " or (self._only is not None and attribute not in self._only)",
+        "",
+        READS,
     ),
     Mutation(
         "SIM",

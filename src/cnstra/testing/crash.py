@@ -69,7 +69,9 @@ async def crash_everywhere(
     max_attempts, backoff: of the job; with more than one attempt each effect also raises once: when
         it was not done, and when it was and its reply was lost.
     without: faults that are not to be tried.
-    view: what of a result or context must be equal; where a time or a fresh id is in it, say.
+    view: what must be equal of a result, `{"results": [...]}`, of a context, `{neuron: value}`, and
+        of a payload that an activation is given again, `{"payload": ...}`; where a time or a fresh
+        id is in it, say.
     within: seconds after which a job that has not ended never will; they are virtual.
     replay: of a finding: that one run alone. Its trace is in the report.
 

@@ -1,5 +1,6 @@
 """Compares a job that was struck with one that was not."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
@@ -42,7 +43,7 @@ REORDERED = Other(
 def complaints(
     seen: Observation, calm: Observation, view: View, other: Other = STRUCK
 ) -> Iterator[Complaint]:
-    """What is wrong with the job. view: is applied to results and context first."""
+    """What is wrong with the job. view: is applied to results, contexts and payloads first."""
     yield from (Complaint("a rule of the engine", what) for what in seen.complaints)
     if seen.state == "stuck":
         yield Complaint("the end", f"the job never ended: {seen.error}")
@@ -51,7 +52,7 @@ def complaints(
         yield Complaint("the end", f"the job was dead-lettered: {seen.error}")
         return
     yield from _overwritten(seen)
-    yield from _payloads(seen)
+    yield from _payloads(seen, view)
     yield from misdeeds(seen, calm)
     yield from _branches(seen, calm)
     if view(seen.result) != view(calm.result):
@@ -102,19 +103,31 @@ def _branches(seen: Observation, calm: Observation) -> Iterator[Complaint]:
         )
 
 
-def _payloads(seen: Observation) -> Iterator[Complaint]:
+def _payloads(seen: Observation, view: View) -> Iterator[Complaint]:
     by_activation: dict[str, dict[str, str]] = defaultdict(dict)
     for one in seen.starts:
         by_activation[one.activation][one.payload] = one.neuron
     for payloads in by_activation.values():
-        if len(payloads) > 1:
-            first, second, *_ = payloads
-            yield Complaint(
-                f"payloads of {payloads[first]}",
-                f"one activation of neuron {payloads[first]!r} was given "
-                f"{_shown(first)} and later {_shown(second)}: what its predecessor emits, or the "
-                "order of it, changes from attempt to attempt",
-            )
+        first, *others = payloads
+        expected = _viewed(first, view) if others else None
+        for other in others:
+            if _viewed(other, view) != expected:
+                yield Complaint(
+                    f"payloads of {payloads[first]}",
+                    f"one activation of neuron {payloads[first]!r} was given "
+                    f"{_shown(first)} and later {_shown(other)}: what its predecessor emits, or "
+                    "the order of it, changes from attempt to attempt. Give the predecessor "
+                    "checkpoint=True; or, where it may change, leave that out by view=",
+                )
+                break
+
+
+def _viewed(payload: str, view: View) -> Any:
+    """What counts of a payload, which is JSON unless it stays in its process."""
+    try:
+        return view({"payload": json.loads(payload)})
+    except json.JSONDecodeError:
+        return view({"payload": payload})
 
 
 def _shown(value: object) -> str:

@@ -2,10 +2,11 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from cnstra.errors import InvalidOption
 from cnstra.testing.witness import current
 
 T = TypeVar("T")
@@ -54,14 +55,24 @@ class EffectRecorder:
         else:
             self.all.append(RecordedEffect(name, text))
 
-    def watch(self, name: str, target: T, *, key: str | None = None) -> T:
+    def watch(
+        self, name: str, target: T, *, key: str | None = None, only: Collection[str] | None = None
+    ) -> T:
         """`target`, each call of whose methods is recorded as `name.method` once it has returned.
 
-        key: the name of the parameter that is the idempotency key.
+        key: the name of the parameter that is the idempotency key. only: the methods that do
+            something to the world; the others, which merely read, are not recorded.
+
+        Raises `InvalidOption` if it has no method of that name.
 
         >>> CNS(..., resources=[bank.of(effects.watch("bank", FakeBank(), key="idempotency_key"))])
+        >>> repo = effects.watch("repo", Repo(), key="key", only=["save"])
         """
-        return cast(T, _Watched(name, target, key, self._had))
+        methods = {only} if isinstance(only, str) else only
+        for method in methods or ():
+            if not callable(getattr(target, method, None)):
+                raise InvalidOption(option="only", value=method, remedy="name its methods")
+        return cast(T, _Watched(name, target, key, methods, self._had))
 
     def count(self, name: str) -> int:
         """How often it was done."""
@@ -90,16 +101,22 @@ class _Watched(Generic[T]):
     """
 
     def __init__(
-        self, name: str, target: T, key: str | None, had: Callable[[str, object], None]
+        self,
+        name: str,
+        target: T,
+        key: str | None,
+        only: Collection[str] | None,
+        had: Callable[[str, object], None],
     ) -> None:
         self._name = name
         self._target = target
         self._key = key
+        self._only = only
         self._had = had
 
     def __getattr__(self, attribute: str) -> Any:
         found = getattr(self._target, attribute)
-        if not callable(found):
+        if not callable(found) or (self._only is not None and attribute not in self._only):
             return found
         name = f"{self._name}.{attribute}"
 
