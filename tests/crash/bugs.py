@@ -107,6 +107,20 @@ def every_attempt() -> Worker:
     return trusting(lambda ctx: False, KeyError)
 
 
+def in_a_thread() -> Worker:
+    """Charges in a thread of the loop's executor, which is told nothing of its handler."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done})
+
+    @till.dendrite(order)
+    async def charge(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        loop, key = asyncio.get_running_loop(), ctx.idempotency_key
+        await loop.run_in_executor(None, effects.record, "charge", key)
+        return axon.done.create_signal(payload)
+
+    return worker(till)
+
+
 def minted_key() -> Worker:
     """A fresh key is right, once a checkpoint holds it."""
     order, keyed = collateral("order", dict), collateral("keyed", dict)

@@ -584,6 +584,15 @@ async def test_a_key_that_two_effects_share_is_found_by_real_processes_too() -> 
     assert "effect 'charge' of neuron 'till' was had 2 times" in report.findings[0].what
 
 
+@pytest.mark.parametrize("engine", ["simulation", "processes"])
+async def test_an_effect_in_a_thread_of_the_executor_is_seen(engine: Any) -> None:
+    report = await crash_everywhere("tests.crash.bugs:in_a_thread", ORDER, engine=engine)
+
+    report.check()
+    assert report.notes == ()
+    assert [one.effect for one in report.repeats] == ["charge"]
+
+
 async def test_the_order_of_a_set_is_found_to_be_chance() -> None:
     report = await crash_everywhere("tests.crash.bugs:of_a_set", ORDER, engine="processes")
     again = await crash_everywhere(

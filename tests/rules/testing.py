@@ -40,6 +40,8 @@ VIEWED = (
     "::test_what_changes_in_a_payload_is_told_unless_view_leaves_it_out"
 )
 READS = "crash/test_crash_everywhere.py::test_what_merely_reads_is_no_effect"
+THREADS = "crash/test_crash_everywhere.py::test_an_effect_in_a_thread_of_the_executor_is_seen"
+ONE = "unit/test_virtual_time.py::test_a_harness_runs_one_attempt_of_a_worker_that_runs_several"
 PRINTS = "crash/test_crash_everywhere.py::test_what_handlers_print_is_nothing_to_the_test"
 SETS = "crash/test_crash_everywhere.py::test_the_order_of_a_set_is_found_to_be_chance"
 
@@ -229,6 +231,22 @@ MUTATIONS = [
         " or (self._only is not None and attribute not in self._only)",
         "",
         READS,
+    ),
+    Mutation(
+        "SIM",
+        "what a real handler does in a thread is seen",
+        "testing/processes/victim.py",
+        "    carry_into_threads(asyncio.get_running_loop())\n",
+        "",
+        THREADS + "[processes]",
+    ),
+    Mutation(
+        "SIM",
+        "a harness that runs one job runs no other",
+        "testing/harness.py",
+        "self.worker.with_queue(self.queue, concurrency=1)",
+        "self.worker.with_queue(self.queue)",
+        ONE,
     ),
     Mutation(
         "SIM",
