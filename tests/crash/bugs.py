@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import sqlite3
 import uuid
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from cnstra import CNS, Context, Queue, Signal, Worker, collateral, neuron
+from cnstra.effects import LEDGER, Happened, Transaction, on_sqlite, transactional
 from cnstra.testing import EffectRecorder
 
 Make = Callable[[], Worker]
@@ -453,6 +457,109 @@ def reading(only: Any) -> Worker:
         return axon.done.create_signal(payload)
 
     return worker(till)
+
+
+class Far:
+    """What stays when a process dies: a bank that remembers keys, and a database."""
+
+    def __init__(self, folder: Path) -> None:
+        self.charges: dict[str, int] = {}
+        self.books = folder / "books.db"
+        with closing(sqlite3.connect(self.books)) as books:
+            books.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY)")
+
+    async def charge(self, key: str) -> int:
+        return self.charges.setdefault(key, 50)
+
+    async def find(self, key: str) -> Happened[int] | None:
+        return Happened(self.charges[key]) if key in self.charges else None
+
+    def add(self, key: str) -> bool:
+        """Whether the row is new. It is recorded before it is committed."""
+        with closing(sqlite3.connect(self.books)) as books, books:
+            added = books.execute("INSERT INTO rows VALUES (?) ON CONFLICT DO NOTHING", [key])
+            if added.rowcount:
+                effects.record("row", key)
+            return bool(added.rowcount)
+
+
+def abroad(far: Far, handler: Any) -> Worker:
+    """A worker of that handler, which is given the bank; its ledger is in the books."""
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done})
+    bank = effects.watch("bank", far, key="key", only=["charge"])
+
+    @till.dendrite(order)
+    async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        await handler(bank, ctx)
+        return axon.done.create_signal(payload)
+
+    ledger = LEDGER.opened_by(lambda: on_sqlite(far.books, create=True))
+    return Worker(Queue("orders", "memory://bugs"), CNS([till], resources=[ledger]), results=[done])
+
+
+def asked_before(far: Far) -> Worker:
+    """Skips what the bank has: a resumed handler goes on where the other was."""
+
+    async def charge(bank: Any, ctx: Context[Any]) -> None:
+        for number in range(3):
+            key = f"{ctx.idempotency_key}/{number}"
+            if await bank.find(key) is None:
+                await bank.charge(key)
+
+    return abroad(far, charge)
+
+
+def had_once(far: Far) -> Worker:
+    async def charge(bank: Any, ctx: Context[Any]) -> None:
+        for number in range(2):
+            await ctx.once(f"charge {number}", bank.charge, reconcile=bank.find)
+
+    return abroad(far, charge)
+
+
+def row_added(far: Far) -> Worker:
+    async def add(bank: Any, ctx: Context[Any]) -> None:
+        bank.add(ctx.idempotency_key)
+
+    return abroad(far, add)
+
+
+def row_before_its_charge(far: Far) -> Worker:
+    """Takes its own row for a charge that nobody may have made."""
+
+    async def charge(bank: Any, ctx: Context[Any]) -> None:
+        if bank.add(ctx.idempotency_key):
+            await bank.charge(ctx.idempotency_key)
+
+    return abroad(far, charge)
+
+
+def row_after_its_charge(far: Far) -> Worker:
+    async def charge(bank: Any, ctx: Context[Any]) -> None:
+        await bank.charge(ctx.idempotency_key)
+        bank.add(ctx.idempotency_key)
+
+    return abroad(far, charge)
+
+
+def in_a_transaction(far: Far) -> Worker:
+    order, done = collateral("order", dict), collateral("done", dict)
+    till = neuron("till", {"done": done})
+
+    @till.dendrite(order)
+    @transactional(LEDGER)
+    def on_order(payload: Any, axon: Any, ctx: Context[Any], tx: Transaction[Any]) -> Any:
+        tx.connection.execute("INSERT INTO rows VALUES (?)", [ctx.idempotency_key])
+        effects.record("row", ctx.idempotency_key)
+        return axon.done.create_signal(payload)
+
+    ledger = LEDGER.opened_by(lambda: on_sqlite(far.books, create=True))
+    return Worker(Queue("orders", "memory://bugs"), CNS([till], resources=[ledger]), results=[done])
+
+
+def make_far(folder: Path) -> Far:
+    return Far(folder)
 
 
 visits: list[int] = []

@@ -129,8 +129,6 @@ async def test_an_effect_does_not_fail_where_the_job_has_one_attempt() -> None:
     report = await crash_everywhere(bugs.noted_before, ORDER, by_chance=20)
 
     report.check()
-    assert report.points == len([one for one in trial(bugs.noted_before, {}).points
-                                 if one.kind != "ask"])  # fmt: skip
 
 
 async def test_a_finding_is_replayed_alone_with_its_trace() -> None:
@@ -344,6 +342,85 @@ async def test_a_flow_that_waits_for_ever_is_said_to() -> None:
 
     with pytest.raises(CrashTestFailed, match="never ended"):
         await crash_everywhere(waiting, ORDER, within=600.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        bugs.asked_before, bugs.had_once, bugs.row_added, bugs.row_after_its_charge,
+        bugs.in_a_transaction,
+    ],
+    ids=lambda make: make.__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("max_attempts", [1, 3])
+async def test_a_world_outlives_its_processes_and_not_its_run(make: Any, max_attempts: int) -> None:
+    report = await crash_everywhere(
+        make, ORDER, world=bugs.Far, by_chance=20, max_attempts=max_attempts
+    )
+
+    report.check()
+    assert report.notes == ()
+    assert report.deaths > 5
+
+
+async def test_what_a_world_remembers_and_was_never_done_is_missed() -> None:
+    report = await crash_everywhere(
+        bugs.row_before_its_charge, ORDER, world=bugs.Far, by_chance=0, without=[Fault.FAIL]
+    )
+
+    with pytest.raises(CrashTestFailed, match=r"'bank.charge' of neuron 'till' is missing"):
+        report.check()
+    assert "before effect 'bank.charge'" in report.findings[0].where
+
+
+async def test_each_run_has_a_world_and_a_folder_of_its_own() -> None:
+    made: list[Path] = []
+
+    def make_far(folder: Path) -> bugs.Far:
+        assert list(folder.iterdir()) == []
+        made.append(folder)
+        return bugs.Far(folder)
+
+    report = await crash_everywhere(bugs.row_added, ORDER, world=make_far, by_chance=0)
+
+    assert len({*made}) == len(made) == report.trials + 1
+    assert not any(one.exists() for one in made)
+
+
+async def test_a_world_that_outlives_its_run_is_told_of(tmp_path: Path) -> None:
+    far = bugs.Far(tmp_path)
+
+    report = await crash_everywhere(lambda: bugs.row_added(far), ORDER, by_chance=0)
+
+    assert "is made by world=" in report.findings[0].what
+
+
+async def test_real_processes_share_the_folder_of_their_world() -> None:
+    report = await crash_everywhere(bugs.row_added, ORDER, world=bugs.make_far, engine="processes")
+    wrong = await crash_everywhere(
+        "tests.crash.bugs:row_before_its_charge", ORDER, world="tests.crash.bugs:make_far",
+        engine="processes", replay="ask/DIE/2",
+    )  # fmt: skip
+
+    report.check()
+    assert report.deaths == report.points > 5
+    assert any("'bank.charge' of neuron 'till' is missing" in one.what for one in wrong.findings)
+
+
+@pytest.mark.parametrize("engine", ["simulation", "processes"])
+@pytest.mark.parametrize(
+    ("app", "world", "remedy"),
+    [
+        (bugs.stable_key, bugs.make_far, "with world=, give a function of what that returns"),
+        (bugs.row_added, bugs.stable_key, "a function of one parameter, a folder"),
+        (bugs.row_added, None, "a function without parameters that returns a Worker"),
+    ],
+)
+async def test_what_does_not_fit_its_world_is_refused(
+    engine: Any, app: Any, world: Any, remedy: str
+) -> None:
+    with pytest.raises(InvalidOption, match=remedy):
+        await crash_everywhere(app, ORDER, world=world, engine=engine)
 
 
 def handling(handler: Any) -> Worker:

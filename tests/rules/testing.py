@@ -42,6 +42,9 @@ VIEWED = (
 READS = "crash/test_crash_everywhere.py::test_what_merely_reads_is_no_effect"
 THREADS = "crash/test_crash_everywhere.py::test_an_effect_in_a_thread_of_the_executor_is_seen"
 ONE = "unit/test_virtual_time.py::test_a_harness_runs_one_attempt_of_a_worker_that_runs_several"
+WORLD = "crash/test_crash_everywhere.py::test_each_run_has_a_world_and_a_folder_of_its_own"
+NOTED = "crash/test_crash_everywhere.py::test_what_a_world_remembers_and_was_never_done_is_missed"
+FOLDER = "crash/test_crash_everywhere.py::test_real_processes_share_the_folder_of_their_world"
 PRINTS = "crash/test_crash_everywhere.py::test_what_handlers_print_is_nothing_to_the_test"
 SETS = "crash/test_crash_everywhere.py::test_the_order_of_a_set_is_found_to_be_chance"
 
@@ -247,6 +250,30 @@ MUTATIONS = [
         "self.worker.with_queue(self.queue, concurrency=1)",
         "self.worker.with_queue(self.queue)",
         ONE,
+    ),
+    Mutation(
+        "SIM",
+        "each run has a folder of its own",
+        "testing/simulation/trial.py",
+        "self._make_world(Path(folder))",
+        "self._make_world(Path(folder).parent)",
+        WORLD,
+    ),
+    Mutation(
+        "SIM",
+        "a process dies between what it notes and the effect",
+        "testing/faults.py",
+        '"ask": (Fault.DIE, Fault.FAIL)',
+        '"ask": (Fault.FAIL,)',
+        NOTED,
+    ),
+    Mutation(
+        "SIM",
+        "real processes share their world",
+        "testing/processes/forge.py",
+        'own = folder / "world"',
+        'own = folder / f"world {os.getpid()}"',
+        FOLDER,
     ),
     Mutation(
         "SIM",

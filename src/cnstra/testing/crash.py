@@ -10,7 +10,7 @@ from cnstra.clock import seconds
 from cnstra.engine.signals import Signal
 from cnstra.errors import InvalidOption
 from cnstra.jobs.retry import Backoff, BackoffFunction
-from cnstra.testing.app import App, builder
+from cnstra.testing.app import App, MakeWorld, builder, world_maker
 from cnstra.testing.faults import ERRORS, Fault
 from cnstra.testing.judgement import View
 from cnstra.testing.processes.campaign import Processes
@@ -42,6 +42,7 @@ async def crash_everywhere(
     view: View = _as_it_is,
     within: float | timedelta = timedelta(days=30),
     replay: str | None = None,
+    world: MakeWorld | None = None,
 ) -> CrashReport:
     """Run a job, strike it at every point of its run, and compare what comes of it.
 
@@ -74,6 +75,9 @@ async def crash_everywhere(
         id is in it, say.
     within: seconds after which a job that has not ended never will; they are virtual.
     replay: of a finding: that one run alone. Its trace is in the report.
+    world: makes what outlives the processes of a run and is new for each run, as a far side that
+        remembers, or a database: it is given an empty folder, and what it returns is given to
+        `app`. Real processes call it each for itself, and share the folder.
 
     Raises `CrashTestFailed` if the job fails with nothing striking it. `report.check()` raises for
     what was found.
@@ -86,10 +90,11 @@ async def crash_everywhere(
     options = {"max_attempts": max_attempts, "backoff": backoff}
     campaign: Simulation | Processes
     if engine == "processes":
-        campaign = Processes(app, signal, tally, options=options, patience=PATIENCE)
+        campaign = Processes(app, world, signal, tally, options=options, patience=PATIENCE)
     else:
         campaign = Simulation(
-            builder(app),
+            builder(app, in_world=world is not None),
+            None if world is None else world_maker(world),
             signal,
             tally,
             seed=seed,

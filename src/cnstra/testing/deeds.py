@@ -11,7 +11,10 @@ from cnstra.testing.observation import Observation
 
 Keys = Sequence[str | None]
 
-RECORD_FIRST = " (where a fake remembers what it has done: let it do so after record())"
+RECORD_FIRST = (
+    " (a fake that remembers what it has done: watch() it, or let it do so after record())"
+)
+REMEMBERED = " (by an earlier run? What outlives a process, but not its run, is made by world=)"
 
 
 class Deed(NamedTuple):
@@ -35,7 +38,9 @@ class Repeat(NamedTuple):
 def misdeeds(seen: Observation, calm: Observation) -> Iterator[Complaint]:
     """What a far side that drops repeats has too little or too much of."""
     mine, theirs = _deeds(seen), _deeds(calm)
-    hint = RECORD_FIRST if any(fault is Fault.FAIL for _, fault in seen.struck) else ""
+    hint = "" if seen.struck else REMEMBERED
+    if any(fault is Fault.FAIL for _, fault in seen.struck):
+        hint = RECORD_FIRST
     for deed in {**theirs, **mine}:
         runs = mine.get(deed, [])
         had, due = _all(runs), _all(theirs.get(deed, []))

@@ -43,7 +43,7 @@ ERRORS = frozenset({Fault.FAIL, Fault.RAISE})
 FAULTS: dict[Kind, tuple[Fault, ...]] = {
     "receive": (Fault.DIE_AFTER, Fault.REPLY_LOST, Fault.FREEZE_AFTER),
     "start": (Fault.DIE, Fault.FREEZE, Fault.STOP),
-    "ask": (Fault.FAIL,),
+    "ask": (Fault.DIE, Fault.FAIL),
     "effect": (Fault.DIE, Fault.FREEZE, Fault.STOP, Fault.RAISE),
     "commit": ON_CALLS,
     "finish": ON_CALLS,

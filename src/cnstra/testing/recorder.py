@@ -42,7 +42,7 @@ class EffectRecorder:
             one a repeat is one too many.
 
         Under `crash_everywhere` this may raise, and then it was not done: a fake that remembers
-        what it has done does so after this.
+        what it has done does so after this, or is watched.
         """
         _ask(name)
         self._had(name, key)

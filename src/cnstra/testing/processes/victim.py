@@ -106,7 +106,7 @@ class Victim:
         self.diary.note("returned", activation.key, children)
 
     def asks(self, activation: Activation, name: str) -> None:
-        """Real processes die alone: no effect fails."""
+        self.passes("ask", f"{name!r} of neuron {activation.neuron!r}", Fault.DIE)
 
     def had_effect(self, activation: Activation, name: str, key: str | None) -> None:
         neuron, number = activation.neuron, activation.count(name)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnstra.errors import InvalidOption
@@ -70,7 +71,8 @@ class Simulation:
 
     def __init__(
         self,
-        build: Callable[[], Worker],
+        build: Callable[..., Worker],
+        make_world: Callable[[Path], Any] | None,
         signal: Any,
         tally: Tally,
         *,
@@ -83,6 +85,7 @@ class Simulation:
         broker: BrokerKind,
     ) -> None:
         self._build = build
+        self._make_world = make_world
         self._signal = signal
         self._seed = seed
         self._schedules = schedules
@@ -191,6 +194,7 @@ class Simulation:
             broker=self._broker,
             lease=lease,
             most_renewals=most_renewals,
+            make_world=self._make_world,
         )
 
 

@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from math import inf
+from pathlib import Path
 from random import getstate, seed, setstate
+from tempfile import TemporaryDirectory
 from threading import enumerate as enumerate_threads
 from typing import Any
 
@@ -40,12 +43,13 @@ class Trial:
     """Runs a job to its end, one process after the other, and sees what they do.
 
     within: virtual seconds after which a job that has not ended never will. lease: in place of the
-    worker's own. most_renewals: of leases, after which the trial is broken off.
+    worker's own. most_renewals: of leases, after which the trial is broken off. make_world: makes,
+    in a folder, what `build` is given.
     """
 
     def __init__(
         self,
-        build: Callable[[], Worker],
+        build: Callable[..., Worker],
         signal: Any,
         *,
         schedule: str,
@@ -55,11 +59,13 @@ class Trial:
         broker: BrokerKind = "table",
         lease: float | None = None,
         most_renewals: float = inf,
+        make_world: Callable[[Path], Any] | None = None,
     ) -> None:
         self.world = World(schedule)
         self._story = Story()
         self.seen = self._story.seen
         self._build = build
+        self._make_world = make_world
         self._signal = signal
         self._schedule = schedule
         self._plan = plan
@@ -78,6 +84,13 @@ class Trial:
 
     def run(self) -> Observation:
         """The whole of it. Raises what keeps the application from starting."""
+        if self._make_world is None:
+            return self._run_through()
+        with TemporaryDirectory(prefix="cnstra-world-") as folder:
+            self._build = partial(self._build, self._make_world(Path(folder)))
+            return self._run_through()
+
+    def _run_through(self) -> Observation:
         chance = getstate()
         self._threads = {*enumerate_threads()}
         try:
