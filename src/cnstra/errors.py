@@ -450,3 +450,11 @@ class Unsupported(JobError):
 
 class QueueClosed(JobError, RuntimeError):
     """The queue {queue!r} is closed."""
+
+
+# --- Tests --------------------------------------------------------------------------------------
+
+
+class NotSimulated(CnstraError, NotImplementedError):
+    """{what} is real, and a simulation has no sockets, processes or threads: use a fake in its
+    place, asyncio.to_thread, or crash_everywhere(..., engine="processes")."""

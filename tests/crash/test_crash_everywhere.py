@@ -8,6 +8,9 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,10 @@ BUGS: list[tuple[Make, str, Make]] = [
     (bugs.fresh_key, "had under several keys", bugs.stable_key),
     (bugs.fresh_key, "had under several keys", bugs.minted_key),
     (bugs.no_key, "without a key", bugs.stable_key),
+    (bugs.parts_under_fresh_keys, "had under several keys", bugs.parts_under_their_keys),
+    (bugs.parts_under_fresh_keys, "had under several keys", bugs.parts_under_minted_keys),
+    (bugs.parts_under_one_key, "had 3 times under one key", bugs.parts_under_their_keys),
+    (bugs.branches_under_one_key, "had 2 times under one key", bugs.branches_under_their_keys),
     (bugs.shared_basket, "the result is", bugs.kept_basket),
     (bugs.swallowed_abort, "'mail' of neuron 'mailer' is missing", bugs.heeded_abort),
     (bugs.as_they_come, "the result is", bugs.as_they_were_asked),
@@ -52,6 +59,76 @@ async def test_a_common_bug_is_caught_and_its_remedy_passes(
     clean.check()
     assert clean.trials > 20
     assert clean.deaths > 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (bugs.noted_before, bugs.noted_after),
+        (bugs.first_attempt_alone, bugs.every_attempt),
+        (bugs.swallowed_error, bugs.every_attempt),
+        (bugs.steps_noted_before, bugs.steps_noted_after),
+    ],
+    ids=lambda make: make.__name__,
+)
+async def test_an_effect_that_failed_and_is_taken_for_done_is_missed(
+    wrong: Make, right: Make
+) -> None:
+    found = await crash_everywhere(wrong, ORDER, by_chance=20, max_attempts=3)
+    clean = await crash_everywhere(right, ORDER, by_chance=20, max_attempts=3)
+
+    with pytest.raises(CrashTestFailed, match=r"is missing: it was counted as done(.|\n)*FAIL"):
+        found.check()
+    clean.check()
+
+
+async def test_an_effect_that_its_handler_repeats_needs_its_key_as_well() -> None:
+    found = await crash_everywhere(bugs.again_under_a_fresh_key, ORDER, by_chance=0, max_attempts=2)
+    clean = await crash_everywhere(bugs.again_under_its_key, ORDER, by_chance=20, max_attempts=2)
+
+    assert any("was had 2 times in one run of its handler" in one.what for one in found.findings)
+    clean.check()
+
+
+async def test_a_call_that_fails_is_never_made_and_leaves_nothing_behind() -> None:
+    calls: list[str] = []
+
+    class Bank:
+        async def charge(self, key: str) -> None:
+            calls.append(key)
+
+        def refund(self, key: str) -> None:
+            calls.append(key)
+
+    def both() -> Worker:
+        order, done = collateral("order", Any), collateral("done", Any)
+        till = neuron("till", {"done": done})
+        bank = effects.watch("bank", Bank(), key="key")
+
+        @till.dendrite(order)
+        async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+            key = ctx.idempotency_key
+            await asyncio.gather(*(bank.charge(f"{key}/{number}") for number in range(2)))
+            bank.refund(f"{key}/back")
+            return axon.done.create_signal(payload)
+
+        return bugs.worker(till)
+
+    calm = trial(both, {})
+    asked = [at for at, point in enumerate(calm.points) if point.kind == "ask"]
+    assert [calm.points[at].what.split("'")[1] for at in asked] == [
+        "bank.charge", "bank.charge", "bank.refund",
+    ]  # fmt: skip
+    for place, made in zip(asked, (1, 1, 2), strict=True):
+        calls.clear()
+        trial(both, {place: Fault.FAIL})
+        assert len(calls) == made
+
+
+async def test_an_effect_does_not_fail_where_the_job_has_one_attempt() -> None:
+    report = await crash_everywhere(bugs.noted_before, ORDER, by_chance=20)
+
+    report.check()
 
 
 async def test_a_finding_is_replayed_alone_with_its_trace() -> None:
@@ -103,6 +180,34 @@ async def test_what_differs_with_nothing_striking_it_is_said_to() -> None:
     assert "and the first time {'results': [1]}: the flow depends on chance" in first.what
     assert again.findings == (first,)
     assert (await crash_everywhere(bugs.remembering, ORDER, view=lambda seen: None)).ok
+
+
+async def test_what_changes_in_a_payload_is_told_unless_view_leaves_it_out() -> None:
+    def without_times(seen: Any) -> Any:
+        return {"payload": seen["payload"]["id"]} if "payload" in seen else seen
+
+    told = await crash_everywhere(bugs.stamped_anew, ORDER, by_chance=10)
+    left_out = await crash_everywhere(bugs.stamped_anew, ORDER, by_chance=10, view=without_times)
+    once = await crash_everywhere(bugs.stamped_once, ORDER, by_chance=10)
+    moved = await crash_everywhere(bugs.unstable_order, ORDER, by_chance=10, view=lambda seen: seen)
+
+    with pytest.raises(CrashTestFailed, match="checkpoint=True; or, where it may change, leave"):
+        told.check()
+    left_out.check()
+    once.check()
+    assert any("was given" in one.what for one in moved.findings)
+
+
+async def test_what_merely_reads_is_no_effect() -> None:
+    all_of_it = await crash_everywhere(lambda: bugs.reading(None), ORDER, by_chance=0)
+
+    assert "effect 'repo.find' of neuron 'till' was had" in all_of_it.findings[0].what
+    for only in (["save"], "save"):
+        report = await crash_everywhere(lambda: bugs.reading(only), ORDER, by_chance=0)  # noqa: B023
+        report.check()
+        assert [one.effect for one in report.repeats] == ["repo.save"]
+    with pytest.raises(InvalidOption, match="name its methods"):
+        bugs.reading(["safe"])
 
 
 async def test_what_could_not_be_compared_is_said() -> None:
@@ -239,6 +344,158 @@ async def test_a_flow_that_waits_for_ever_is_said_to() -> None:
         await crash_everywhere(waiting, ORDER, within=600.0)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        bugs.asked_before, bugs.had_once, bugs.row_added, bugs.row_after_its_charge,
+        bugs.in_a_transaction,
+    ],
+    ids=lambda make: make.__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("max_attempts", [1, 3])
+async def test_a_world_outlives_its_processes_and_not_its_run(make: Any, max_attempts: int) -> None:
+    report = await crash_everywhere(
+        make, ORDER, world=bugs.Far, by_chance=20, max_attempts=max_attempts
+    )
+
+    report.check()
+    assert report.notes == ()
+    assert report.deaths > 5
+
+
+async def test_what_a_world_remembers_and_was_never_done_is_missed() -> None:
+    report = await crash_everywhere(
+        bugs.row_before_its_charge, ORDER, world=bugs.Far, by_chance=0, without=[Fault.FAIL]
+    )
+
+    with pytest.raises(CrashTestFailed, match=r"'bank.charge' of neuron 'till' is missing"):
+        report.check()
+    assert "before effect 'bank.charge'" in report.findings[0].where
+
+
+async def test_each_run_has_a_world_and_a_folder_of_its_own() -> None:
+    made: list[Path] = []
+
+    def make_far(folder: Path) -> bugs.Far:
+        assert list(folder.iterdir()) == []
+        made.append(folder)
+        return bugs.Far(folder)
+
+    report = await crash_everywhere(bugs.row_added, ORDER, world=make_far, by_chance=0)
+
+    assert len({*made}) == len(made) == report.trials + 1
+    assert not any(one.exists() for one in made)
+
+
+async def test_a_world_that_outlives_its_run_is_told_of(tmp_path: Path) -> None:
+    far = bugs.Far(tmp_path)
+
+    report = await crash_everywhere(lambda: bugs.row_added(far), ORDER, by_chance=0)
+
+    assert "is made by world=" in report.findings[0].what
+
+
+async def test_real_processes_share_the_folder_of_their_world() -> None:
+    report = await crash_everywhere(bugs.row_added, ORDER, world=bugs.make_far, engine="processes")
+    wrong = await crash_everywhere(
+        "tests.crash.bugs:row_before_its_charge", ORDER, world="tests.crash.bugs:make_far",
+        engine="processes", replay="ask/DIE/2",
+    )  # fmt: skip
+
+    report.check()
+    assert report.deaths == report.points > 5
+    assert any("'bank.charge' of neuron 'till' is missing" in one.what for one in wrong.findings)
+
+
+@pytest.mark.parametrize("engine", ["simulation", "processes"])
+@pytest.mark.parametrize(
+    ("app", "world", "remedy"),
+    [
+        (bugs.stable_key, bugs.make_far, "with world=, give a function of what that returns"),
+        (bugs.row_added, bugs.stable_key, "a function of one parameter, a folder"),
+        (bugs.row_added, None, "a function without parameters that returns a Worker"),
+    ],
+)
+async def test_what_does_not_fit_its_world_is_refused(
+    engine: Any, app: Any, world: Any, remedy: str
+) -> None:
+    with pytest.raises(InvalidOption, match=remedy):
+        await crash_everywhere(app, ORDER, world=world, engine=engine)
+
+
+def handling(handler: Any) -> Worker:
+    order, done = collateral("order", Any), collateral("done", Any)
+    return bugs.worker(neuron("till", {"done": done}).dendrite(order, handler))
+
+
+FOLLOW_UPS = Queue("follow-ups", "memory://follow-ups")
+
+
+async def test_a_handler_may_add_jobs_to_other_queues() -> None:
+    """To one of its module, and to one of its own."""
+
+    async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        await FOLLOW_UPS.enqueue(ORDER, job_id=ctx.idempotency_key)
+        async with Queue("mails", "memory://mails") as mails:
+            await mails.enqueue(ORDER, job_id=ctx.idempotency_key)
+        effects.record("enqueue", ctx.idempotency_key)
+        return axon.done.create_signal(payload)
+
+    report = await crash_everywhere(lambda: handling(on_order), ORDER, by_chance=10)
+
+    report.check()
+    assert report.deaths > 5
+    assert (await FOLLOW_UPS.counts())["waiting"] == 1
+    await FOLLOW_UPS.close()
+
+
+async def test_a_handler_may_use_anyio() -> None:
+    anyio = pytest.importorskip("anyio")
+
+    async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep, 1.0)
+        with anyio.move_on_after(5.0):
+            await anyio.sleep(60.0)
+        effects.record("wait", ctx.idempotency_key)
+        return axon.done.create_signal(payload)
+
+    (await crash_everywhere(lambda: handling(on_order), ORDER, by_chance=0)).check()
+
+
+async def test_what_is_real_is_named() -> None:
+    async def start_a_process(payload: Any) -> None:
+        await asyncio.create_subprocess_exec("true")
+
+    async def connect(payload: Any) -> None:
+        await asyncio.open_connection("localhost", 1)
+
+    asked, pool = threading.Event(), ThreadPoolExecutor()
+
+    async def wait_for_a_thread(payload: Any) -> None:
+        await asyncio.wrap_future(pool.submit(asked.wait))
+
+    for handler, named in (
+        (start_a_process, r"NotSimulated: loop.subprocess_exec\(\) is real"),
+        (connect, r"NotSimulated: loop.create_connection\(\) is real"),
+        (wait_for_a_thread, 'never ended.* A thread that it waits for is real.*"processes"'),
+    ):
+        with pytest.raises(CrashTestFailed, match=named):
+            await crash_everywhere(lambda: handling(handler), ORDER)  # noqa: B023
+    asked.set()
+    pool.shutdown()
+
+
+async def test_a_wait_for_real_time_is_explained() -> None:
+    async def on_order(payload: Any) -> None:
+        ends_at = time.monotonic() + 3600.0
+        while time.monotonic() < ends_at:
+            await asyncio.sleep(0)
+
+    with pytest.raises(CrashTestFailed, match=r"time.monotonic\(\): take asyncio's loop.time\(\)"):
+        await crash_everywhere(lambda: handling(on_order), ORDER)
+
+
 async def test_what_keeps_the_application_from_starting_is_raised() -> None:
     def make() -> Worker:
         raise OSError("no settings")
@@ -329,7 +586,7 @@ async def test_a_dead_process_cleans_up_unseen() -> None:
 
     effects.clear()
     calm = trial(tidy, {})
-    place = next(at for at, point in enumerate(calm.points) if "charge" in point.what)
+    place = next(at for at, point in enumerate(calm.points) if point.kind == "effect")
     seen = trial(tidy, {place: Fault.DIE})
 
     names = [one.slot.name for one in seen.effects]
@@ -395,6 +652,22 @@ async def test_real_kills_find_a_bug_too_and_replay_it() -> None:
 
     assert "had under several keys" in first.what
     assert [one.where for one in again.findings] == [first.where]
+
+
+async def test_a_key_that_two_effects_share_is_found_by_real_processes_too() -> None:
+    report = await crash_everywhere("tests.crash.bugs:branches_under_one_key", ORDER,
+                                    engine="processes", replay="once more")  # fmt: skip
+
+    assert "effect 'charge' of neuron 'till' was had 2 times" in report.findings[0].what
+
+
+@pytest.mark.parametrize("engine", ["simulation", "processes"])
+async def test_an_effect_in_a_thread_of_the_executor_is_seen(engine: Any) -> None:
+    report = await crash_everywhere("tests.crash.bugs:in_a_thread", ORDER, engine=engine)
+
+    report.check()
+    assert report.notes == ()
+    assert [one.effect for one in report.repeats] == ["charge"]
 
 
 async def test_the_order_of_a_set_is_found_to_be_chance() -> None:

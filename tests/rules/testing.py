@@ -14,6 +14,37 @@ COUNT = (
     "crash/test_crash_everywhere.py::test_a_common_bug_is_caught_and_its_remedy_passes"
     "[counted_over_a_wait-counted_at_once]"
 )
+FAILS = (
+    "crash/test_crash_everywhere.py::test_a_call_that_fails_is_never_made_and_leaves_nothing_behind"
+)
+MISSED = (
+    "crash/test_crash_everywhere.py::test_an_effect_that_failed_and_is_taken_for_done_is_missed"
+    "[first_attempt_alone-every_attempt]"
+)
+PARTS = (
+    "crash/test_crash_everywhere.py::test_a_common_bug_is_caught_and_its_remedy_passes"
+    "[parts_under_fresh_keys-parts_under_their_keys]"
+)
+STEPS = (
+    "crash/test_crash_everywhere.py::test_an_effect_that_failed_and_is_taken_for_done_is_missed"
+    "[steps_noted_before-steps_noted_after]"
+)
+SHARED = (
+    "crash/test_crash_everywhere.py::test_a_common_bug_is_caught_and_its_remedy_passes"
+    "[branches_under_one_key-branches_under_their_keys]"
+)
+REAL = "crash/test_crash_everywhere.py::test_what_is_real_is_named"
+OTHERS = "crash/test_crash_everywhere.py::test_a_handler_may_add_jobs_to_other_queues"
+VIEWED = (
+    "crash/test_crash_everywhere.py"
+    "::test_what_changes_in_a_payload_is_told_unless_view_leaves_it_out"
+)
+READS = "crash/test_crash_everywhere.py::test_what_merely_reads_is_no_effect"
+THREADS = "crash/test_crash_everywhere.py::test_an_effect_in_a_thread_of_the_executor_is_seen"
+ONE = "unit/test_virtual_time.py::test_a_harness_runs_one_attempt_of_a_worker_that_runs_several"
+WORLD = "crash/test_crash_everywhere.py::test_each_run_has_a_world_and_a_folder_of_its_own"
+NOTED = "crash/test_crash_everywhere.py::test_what_a_world_remembers_and_was_never_done_is_missed"
+FOLDER = "crash/test_crash_everywhere.py::test_real_processes_share_the_folder_of_their_world"
 PRINTS = "crash/test_crash_everywhere.py::test_what_handlers_print_is_nothing_to_the_test"
 SETS = "crash/test_crash_everywhere.py::test_the_order_of_a_set_is_found_to_be_chance"
 
@@ -131,6 +162,118 @@ MUTATIONS = [
         "            activation.witness.overwrote(activation)\n",
         "            pass\n",
         COUNT,
+    ),
+    Mutation(
+        "SIM",
+        "a call that is to fail is not made",
+        "testing/recorder.py",
+        "            _ask(name)\n            result",
+        "            result",
+        FAILS,
+    ),
+    Mutation(
+        "SIM",
+        "an effect fails before it is recorded",
+        "testing/recorder.py",
+        "        _ask(name)\n        self._had(name, key)\n",
+        "        self._had(name, key)\n        _ask(name)\n",
+        MISSED,
+    ),
+    Mutation(
+        "SIM",
+        "effects are told apart by their keys, in whatever order they come",
+        "testing/deeds.py",
+        "return len({*keys} - {None}) + keys.count(None)",
+        "return len(keys)",
+        PARTS,
+    ),
+    Mutation(
+        "SIM",
+        "one of several effects is missed",
+        "testing/deeds.py",
+        "        if _number(had) < _number(due):",
+        "        if not had:",
+        STEPS,
+    ),
+    Mutation(
+        "SIM",
+        "effects that share a key are told",
+        "testing/tally.py",
+        ", *collisions(seen))",
+        ",)",
+        SHARED,
+    ),
+    Mutation(
+        "SIM",
+        "what is real is named",
+        "testing/simulation/loop.py",
+        "        setattr(SimulatedLoop, _name, _refusing(_name))",
+        "        pass",
+        REAL,
+    ),
+    Mutation(
+        "SIM",
+        "a queue that a handler opens works in the simulation",
+        "testing/simulation/loop.py",
+        "    hosts_clients = True",
+        "    hosts_clients = False",
+        OTHERS,
+    ),
+    Mutation(
+        "SIM",
+        "payloads are seen as the test wants them to be",
+        "testing/judgement.py",
+        'return view({"payload": json.loads(payload)})',
+        "return payload",
+        VIEWED,
+    ),
+    Mutation(
+        "SIM",
+        "what merely reads is no effect",
+        "testing/recorder.py",
+        " or (self._only is not None and attribute not in self._only)",
+        "",
+        READS,
+    ),
+    Mutation(
+        "SIM",
+        "what a real handler does in a thread is seen",
+        "testing/processes/victim.py",
+        "    carry_into_threads(asyncio.get_running_loop())\n",
+        "",
+        THREADS + "[processes]",
+    ),
+    Mutation(
+        "SIM",
+        "a harness that runs one job runs no other",
+        "testing/harness.py",
+        "self.worker.with_queue(self.queue, concurrency=1)",
+        "self.worker.with_queue(self.queue)",
+        ONE,
+    ),
+    Mutation(
+        "SIM",
+        "each run has a folder of its own",
+        "testing/simulation/trial.py",
+        "self._make_world(Path(folder))",
+        "self._make_world(Path(folder).parent)",
+        WORLD,
+    ),
+    Mutation(
+        "SIM",
+        "a process dies between what it notes and the effect",
+        "testing/faults.py",
+        '"ask": (Fault.DIE, Fault.FAIL)',
+        '"ask": (Fault.FAIL,)',
+        NOTED,
+    ),
+    Mutation(
+        "SIM",
+        "real processes share their world",
+        "testing/processes/forge.py",
+        'own = folder / "world"',
+        'own = folder / f"world {os.getpid()}"',
+        FOLDER,
     ),
     Mutation(
         "SIM",

@@ -105,6 +105,24 @@ async def test_a_harness_runs_one_attempt_and_drains(
     assert await harness.run_one() is None
 
 
+async def test_a_harness_runs_one_attempt_of_a_worker_that_runs_several(
+    cnstra_worker: Any, cnstra_effects: EffectRecorder
+) -> None:
+    def charge(key: str) -> None:
+        cnstra_effects.record("charge", key)
+
+    harness: WorkerHarness = cnstra_worker(worker(charge, concurrency=4))
+    for number in range(3):
+        await harness.queue.enqueue(order.create_signal({"id": number}))
+
+    assert await harness.run_one() == "Completed"
+    assert cnstra_effects.count("charge") == 1
+    await assert_enqueued(harness.queue, order, count=2)
+    assert await harness.run_one() == "Completed"
+    assert cnstra_effects.count("charge") == 2
+    assert await harness.drain() == {"Completed": 1}
+
+
 async def test_a_job_is_performed(cnstra_worker: Any) -> None:
     harness: WorkerHarness = cnstra_worker(worker(lambda key: None))
 

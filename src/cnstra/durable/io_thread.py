@@ -78,7 +78,7 @@ class IOThread:
         A caller that is cancelled leaves; the work goes on to its end.
         """
         loop = asyncio.get_running_loop()
-        if loop is self._loop:
+        if self._is_home(loop):
             return await work()
         outcome: asyncio.Future[T] = loop.create_future()
 
@@ -105,6 +105,11 @@ class IOThread:
         if loop is not None and thread is not None and thread is not threading.current_thread():
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
+
+    def _is_home(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether clients live on it: a loop whose time is not real hosts them."""
+        hosts = self._mailbox is None and getattr(loop, "hosts_clients", False)
+        return loop is self._loop or hosts
 
     def _start(self) -> Mailbox:
         with self._lock:

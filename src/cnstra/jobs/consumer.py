@@ -70,9 +70,10 @@ class Consumer:
         self._stopping = False
         self._until_idle = False
 
-    def with_queue(self, queue: Queue, lease: float | None) -> "Consumer":
-        """The same, for a worker of another queue; with another lease, where there is one."""
-        return Consumer(queue, self._concurrency, lease or self._lease, self._rate_limit)
+    def with_queue(self, queue: Queue, lease: float | None, concurrency: int | None) -> "Consumer":
+        """The same, for a worker of another queue; with what else is given in place of its own."""
+        jobs = concurrency or self._concurrency
+        return Consumer(queue, jobs, lease or self._lease, self._rate_limit)
 
     # --- on the worker's thread
 

@@ -116,10 +116,16 @@ class Worker:
             if receiver.max_duration is None or receiver.max_duration >= limit:
                 raise UnboundedHandler(neuron=receiver.neuron_name, limit=limit)
 
-    def with_queue(self, queue: Queue, *, lease: float | timedelta | None = None) -> "Worker":
+    def with_queue(
+        self,
+        queue: Queue,
+        *,
+        lease: float | timedelta | None = None,
+        concurrency: int | None = None,
+    ) -> "Worker":
         """The same worker, not running, on another queue and without a history: for a test.
 
-        lease: one of its own, in seconds.
+        lease: one of its own, in seconds. concurrency: how many jobs run at once there.
 
         >>> app.worker.with_queue(Queue("orders", "memory://test"))
         """
@@ -127,7 +133,8 @@ class Worker:
         other.queue = queue
         other.history = None
         own_lease = None if lease is None else seconds(lease)
-        other._consumer = self._consumer.with_queue(queue, own_lease)
+        other._concurrency = concurrency or self._concurrency
+        other._consumer = self._consumer.with_queue(queue, own_lease, concurrency)
         other._tasks = {}
         other._observers = list(self._observers)
         return other

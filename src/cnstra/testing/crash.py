@@ -10,8 +10,8 @@ from cnstra.clock import seconds
 from cnstra.engine.signals import Signal
 from cnstra.errors import InvalidOption
 from cnstra.jobs.retry import Backoff, BackoffFunction
-from cnstra.testing.app import App, builder
-from cnstra.testing.faults import Fault
+from cnstra.testing.app import App, MakeWorld, builder, world_maker
+from cnstra.testing.faults import ERRORS, Fault
 from cnstra.testing.judgement import View
 from cnstra.testing.processes.campaign import Processes
 from cnstra.testing.report import CrashReport
@@ -42,6 +42,7 @@ async def crash_everywhere(
     view: View = _as_it_is,
     within: float | timedelta = timedelta(days=30),
     replay: str | None = None,
+    world: MakeWorld | None = None,
 ) -> CrashReport:
     """Run a job, strike it at every point of its run, and compare what comes of it.
 
@@ -66,12 +67,17 @@ async def crash_everywhere(
     seed: which orders of tasks and which faults by chance are tried.
     schedules: how many orders of concurrent tasks are tried at each point.
     by_chance: how many runs come on top, with several faults each.
-    max_attempts, backoff: of the job; with more than one attempt each effect also raises once, as
-        if its reply was lost.
+    max_attempts, backoff: of the job; with more than one attempt each effect also raises once: when
+        it was not done, and when it was and its reply was lost.
     without: faults that are not to be tried.
-    view: what of a result or context must be equal; where a time or a fresh id is in it, say.
+    view: what must be equal of a result, `{"results": [...]}`, of a context, `{neuron: value}`, and
+        of a payload that an activation is given again, `{"payload": ...}`; where a time or a fresh
+        id is in it, say.
     within: seconds after which a job that has not ended never will; they are virtual.
     replay: of a finding: that one run alone. Its trace is in the report.
+    world: makes what outlives the processes of a run and is new for each run, as a far side that
+        remembers, or a database: it is given an empty folder, and what it returns is given to
+        `app`. Real processes call it each for itself, and share the folder.
 
     Raises `CrashTestFailed` if the job fails with nothing striking it. `report.check()` raises for
     what was found.
@@ -84,16 +90,17 @@ async def crash_everywhere(
     options = {"max_attempts": max_attempts, "backoff": backoff}
     campaign: Simulation | Processes
     if engine == "processes":
-        campaign = Processes(app, signal, tally, options=options, patience=PATIENCE)
+        campaign = Processes(app, world, signal, tally, options=options, patience=PATIENCE)
     else:
         campaign = Simulation(
-            builder(app),
+            builder(app, in_world=world is not None),
+            None if world is None else world_maker(world),
             signal,
             tally,
             seed=seed,
             schedules=schedules,
             by_chance=by_chance,
-            without={*without} if max_attempts > 1 else {*without, Fault.RAISE},
+            without={*without} if max_attempts > 1 else {*without, *ERRORS},
             options=options,
             within=seconds(within),
             broker=broker,

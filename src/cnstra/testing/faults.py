@@ -3,11 +3,13 @@
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-Kind = Literal["receive", "start", "effect", "commit", "finish", "settle", "record", "message"]
-"""receive: a job is leased. start: an activation starts. effect: one was recorded. commit: a
-checkpoint is written. finish: a result is stored. settle: the broker is told how the job ended.
-record: a broker of messages writes down what it knows of a job. message: one is sent, acknowledged,
-put back or buried, by a broker of messages."""
+Kind = Literal[
+    "receive", "start", "ask", "effect", "commit", "finish", "settle", "record", "message"
+]  # fmt: skip
+"""receive: a job is leased. start: an activation starts. ask: it is about to have an effect.
+effect: one was recorded. commit: a checkpoint is written. finish: a result is stored. settle: the
+broker is told how the job ended. record: a broker of messages writes down what it knows of a job.
+message: one is sent, acknowledged, put back or buried, by a broker of messages."""
 
 
 class Fault(StrEnum):
@@ -22,6 +24,7 @@ class Fault(StrEnum):
     FREEZE_AFTER = "the process stood still for longer than its lease once it was done"
     FREEZE = "the process stood still for longer than its lease"
     STOP = "the worker was told to stop"
+    FAIL = "it failed, and was not done"
     RAISE = "it was done, and raised as if the reply was lost"
 
 
@@ -34,10 +37,13 @@ ON_CALLS = (
     Fault.FREEZE_AFTER,
 )
 DEATHS = frozenset({Fault.DIE_BEFORE, Fault.DIE_AFTER, Fault.DIE})
+ERRORS = frozenset({Fault.FAIL, Fault.RAISE})
+"""What a handler is told of its effect: the job needs one attempt more."""
 
 FAULTS: dict[Kind, tuple[Fault, ...]] = {
     "receive": (Fault.DIE_AFTER, Fault.REPLY_LOST, Fault.FREEZE_AFTER),
     "start": (Fault.DIE, Fault.FREEZE, Fault.STOP),
+    "ask": (Fault.DIE, Fault.FAIL),
     "effect": (Fault.DIE, Fault.FREEZE, Fault.STOP, Fault.RAISE),
     "commit": ON_CALLS,
     "finish": ON_CALLS,
@@ -65,6 +71,8 @@ class Point(NamedTuple):
                 return "when the job was leased"
             case "start":
                 return f"at the start of neuron {self.what!r}"
+            case "ask":
+                return f"before effect {self.what}"
             case "effect":
                 return f"after effect {self.what}"
             case "commit":

@@ -24,7 +24,7 @@ class WorkerHarness:
     def __init__(self, worker: Worker, clock: VirtualClock, queue: Queue | None = None) -> None:
         own = queue or clock.queue(worker.queue.name)
         own.broker = cast(Any, _Counting(own.broker, self))
-        self.worker = clock.worker(worker, own)
+        self.worker = self._running = clock.worker(worker, own)
         self._settled: Counter[str] = Counter()
         self._stops_after = 0
 
@@ -38,15 +38,17 @@ class WorkerHarness:
 
         How it ended: "Completed", "Retry", "Requeued" or "DeadLettered"; `None` for an empty queue.
         """
-        self._stops_after = 1
-        ends = await self.drain()
+        one_job = self.worker.with_queue(self.queue, concurrency=1)
+        ends = await self._run(one_job, stops_after=1)
         return next(iter(ends), None)
 
     async def drain(self) -> Mapping[str, int]:
         """Run jobs, and their retries, until none is left; how many attempts ended how."""
-        self._settled = Counter()
-        await self.worker.run(until_idle=True)
-        self._stops_after = 0
+        return await self._run(self.worker, stops_after=0)
+
+    async def _run(self, worker: Worker, *, stops_after: int) -> Mapping[str, int]:
+        self._running, self._stops_after, self._settled = worker, stops_after, Counter()
+        await worker.run(until_idle=True)
         return dict(self._settled)
 
     async def perform(self, signal: Any, **options: Any) -> dict[str, Any]:
@@ -60,7 +62,7 @@ class WorkerHarness:
 
     def stop(self) -> None:
         """Tell the worker to stop, as SIGTERM does: while it runs, as from a fake of yours."""
-        self.worker.stop()
+        self._running.stop()
 
     def settled(self, settlement: Settlement) -> None:
         """An attempt has ended."""

@@ -1,11 +1,14 @@
 """Compares a job that was struck with one that was not."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
-from cnstra.testing.faults import Fault
-from cnstra.testing.observation import Observation, Slot
+from cnstra.testing.complaint import Complaint
+from cnstra.testing.deeds import misdeeds
+from cnstra.testing.faults import ERRORS
+from cnstra.testing.observation import Observation
 
 View = Callable[[Any], Any]
 
@@ -13,13 +16,6 @@ RESULT, CONTEXT = "the result", "the context"
 
 LONGEST_VALUE = 300
 RAISED = " (a handler that raises keeps what it has written to its context)"
-
-
-class Complaint(NamedTuple):
-    """Something that is wrong. about: what with; those about the same are told once."""
-
-    about: str
-    what: str
 
 
 class Other(NamedTuple):
@@ -44,17 +40,10 @@ REORDERED = Other(
 )
 
 
-class Repeat(NamedTuple):
-    """An effect that was had more than once, under the same key; so the far side can drop it."""
-
-    effect: str
-    neuron: str
-
-
 def complaints(
     seen: Observation, calm: Observation, view: View, other: Other = STRUCK
 ) -> Iterator[Complaint]:
-    """What is wrong with the job. view: is applied to results and context first."""
+    """What is wrong with the job. view: is applied to results, contexts and payloads first."""
     yield from (Complaint("a rule of the engine", what) for what in seen.complaints)
     if seen.state == "stuck":
         yield Complaint("the end", f"the job never ended: {seen.error}")
@@ -63,8 +52,8 @@ def complaints(
         yield Complaint("the end", f"the job was dead-lettered: {seen.error}")
         return
     yield from _overwritten(seen)
-    yield from _payloads(seen)
-    yield from _effects(seen, calm)
+    yield from _payloads(seen, view)
+    yield from misdeeds(seen, calm)
     yield from _branches(seen, calm)
     if view(seen.result) != view(calm.result):
         yield Complaint(RESULT, f"the result is {other.than(seen.result, calm.result)}")
@@ -72,16 +61,9 @@ def complaints(
         yield from _contexts(view(seen.context), view(calm.context), other)
 
 
-def repeats(seen: Observation) -> Iterator[Repeat]:
-    """The effects that were had again under their key."""
-    for slot, keys in _keys_by_slot(seen).items():
-        if len(keys) > 1 and keys[0] is not None and len({*keys}) == 1:
-            yield Repeat(slot.name, slot.neuron)
-
-
 def _has_raised(seen: Observation) -> bool:
     """A handler that failed keeps what it wrote: there the context may well be another."""
-    return any(fault is Fault.RAISE for _, fault in seen.struck)
+    return any(fault in ERRORS for _, fault in seen.struck)
 
 
 def _overwritten(seen: Observation) -> Iterator[Complaint]:
@@ -121,51 +103,31 @@ def _branches(seen: Observation, calm: Observation) -> Iterator[Complaint]:
         )
 
 
-def _payloads(seen: Observation) -> Iterator[Complaint]:
+def _payloads(seen: Observation, view: View) -> Iterator[Complaint]:
     by_activation: dict[str, dict[str, str]] = defaultdict(dict)
     for one in seen.starts:
         by_activation[one.activation][one.payload] = one.neuron
     for payloads in by_activation.values():
-        if len(payloads) > 1:
-            first, second, *_ = payloads
-            yield Complaint(
-                f"payloads of {payloads[first]}",
-                f"one activation of neuron {payloads[first]!r} was given "
-                f"{_shown(first)} and later {_shown(second)}: what its predecessor emits, or the "
-                "order of it, changes from attempt to attempt",
-            )
+        first, *others = payloads
+        expected = _viewed(first, view) if others else None
+        for other in others:
+            if _viewed(other, view) != expected:
+                yield Complaint(
+                    f"payloads of {payloads[first]}",
+                    f"one activation of neuron {payloads[first]!r} was given "
+                    f"{_shown(first)} and later {_shown(other)}: what its predecessor emits, or "
+                    "the order of it, changes from attempt to attempt. Give the predecessor "
+                    "checkpoint=True; or, where it may change, leave that out by view=",
+                )
+                break
 
 
-def _effects(seen: Observation, calm: Observation) -> Iterator[Complaint]:
-    mine, theirs = _keys_by_slot(seen), _keys_by_slot(calm)
-    for name, neuron in sorted({(one.name, one.neuron) for one in theirs.keys() - mine}):
-        what = f"effect {name!r} of neuron {neuron!r} is missing: it was counted as done"
-        yield Complaint(f"missing {name} of {neuron}", what)
-    for name, neuron in sorted({(one.name, one.neuron) for one in mine.keys() - theirs}):
-        what = f"effect {name!r} of neuron {neuron!r} was had, and never without faults"
-        yield Complaint(f"needless {name} of {neuron}", what)
-    for slot, keys in mine.items():
-        about = f"keys of {slot.name} of {slot.neuron}"
-        if len(keys) > 1 and len({*keys}) > 1:
-            yield Complaint(
-                about,
-                f"effect {slot.name!r} of neuron {slot.neuron!r} was had under several keys "
-                f"({', '.join(sorted({str(one) for one in keys}))}): use ctx.idempotency_key, or "
-                "a key that an earlier neuron with checkpoint=True has put into the payload",
-            )
-        elif len(keys) > 1 and keys[0] is None:
-            yield Complaint(
-                about,
-                f"effect {slot.name!r} of neuron {slot.neuron!r} was had {len(keys)} times, "
-                "without a key to know the repeat by: give it ctx.idempotency_key",
-            )
-
-
-def _keys_by_slot(seen: Observation) -> dict[Slot, list[str | None]]:
-    found: dict[Slot, list[str | None]] = defaultdict(list)
-    for one in seen.effects:
-        found[one.slot].append(one.key)
-    return found
+def _viewed(payload: str, view: View) -> Any:
+    """What counts of a payload, which is JSON unless it stays in its process."""
+    try:
+        return view({"payload": json.loads(payload)})
+    except json.JSONDecodeError:
+        return view({"payload": payload})
 
 
 def _shown(value: object) -> str:

@@ -2,9 +2,11 @@
 
 import inspect
 from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from cnstra.errors import InvalidOption
 from cnstra.testing.witness import current
 
 T = TypeVar("T")
@@ -38,7 +40,14 @@ class EffectRecorder:
 
         key: what it was done under, so that the far side drops a repeat; its text counts. Without
             one a repeat is one too many.
+
+        Under `crash_everywhere` this may raise, and then it was not done: a fake that remembers
+        what it has done does so after this, or is watched.
         """
+        _ask(name)
+        self._had(name, key)
+
+    def _had(self, name: str, key: object) -> None:
         text = None if key is None else str(key)
         activation = current.get()
         if activation is not None:
@@ -46,14 +55,24 @@ class EffectRecorder:
         else:
             self.all.append(RecordedEffect(name, text))
 
-    def watch(self, name: str, target: T, *, key: str | None = None) -> T:
+    def watch(
+        self, name: str, target: T, *, key: str | None = None, only: Collection[str] | None = None
+    ) -> T:
         """`target`, each call of whose methods is recorded as `name.method` once it has returned.
 
-        key: the name of the parameter that is the idempotency key.
+        key: the name of the parameter that is the idempotency key. only: the methods that do
+            something to the world; the others, which merely read, are not recorded.
+
+        Raises `InvalidOption` if it has no method of that name.
 
         >>> CNS(..., resources=[bank.of(effects.watch("bank", FakeBank(), key="idempotency_key"))])
+        >>> repo = effects.watch("repo", Repo(), key="key", only=["save"])
         """
-        return cast(T, _Watched(self, name, target, key))
+        methods = {only} if isinstance(only, str) else only
+        for method in methods or ():
+            if not callable(getattr(target, method, None)):
+                raise InvalidOption(option="only", value=method, remedy="name its methods")
+        return cast(T, _Watched(name, target, key, methods, self._had))
 
     def count(self, name: str) -> int:
         """How often it was done."""
@@ -68,34 +87,58 @@ class EffectRecorder:
         self.all.clear()
 
 
-class _Watched(Generic[T]):
-    """An object whose methods are recorded."""
+def _ask(name: str) -> None:
+    """An effect is about to be had; raises where it is to fail."""
+    activation = current.get()
+    if activation is not None:
+        activation.witness.asks(activation, name)
 
-    def __init__(self, recorder: EffectRecorder, name: str, target: T, key: str | None) -> None:
-        self._recorder = recorder
+
+class _Watched(Generic[T]):
+    """An object whose methods are recorded.
+
+    had: is told of each call that has returned.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        target: T,
+        key: str | None,
+        only: Collection[str] | None,
+        had: Callable[[str, object], None],
+    ) -> None:
         self._name = name
         self._target = target
         self._key = key
+        self._only = only
+        self._had = had
 
     def __getattr__(self, attribute: str) -> Any:
         found = getattr(self._target, attribute)
-        if not callable(found):
+        if not callable(found) or (self._only is not None and attribute not in self._only):
             return found
+        name = f"{self._name}.{attribute}"
 
         def call(*args: Any, **options: Any) -> Any:
+            _ask(name)
             result = found(*args, **options)
             key = self._key_in(found, args, options)
             if hasattr(result, "__await__"):
-                return self._after(result, attribute, key)
-            self._recorder.record(f"{self._name}.{attribute}", key)
+                return rest(result, key)
+            self._had(name, key)
             return result
 
-        return call
+        async def rest(result: Any, key: object) -> Any:
+            answer = await result
+            self._had(name, key)
+            return answer
 
-    async def _after(self, result: Any, attribute: str, key: object) -> Any:
-        answer = await result
-        self._recorder.record(f"{self._name}.{attribute}", key)
-        return answer
+        async def call_later(*args: Any, **options: Any) -> Any:
+            result = call(*args, **options)
+            return await result if hasattr(result, "__await__") else result
+
+        return call_later if inspect.iscoroutinefunction(inspect.unwrap(found)) else call
 
     def _key_in(self, method: Any, args: tuple[Any, ...], options: dict[str, Any]) -> object:
         if self._key is None or self._key in options:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnstra.testing.judgement import CONTEXT, RESULT, Repeat
+from cnstra.testing.deeds import Repeat
+from cnstra.testing.judgement import CONTEXT, RESULT
 
 MOST_SHOWN = 10
 MOST_PLACES = 5

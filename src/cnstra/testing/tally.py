@@ -3,8 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
+from cnstra.testing.complaint import Complaint
+from cnstra.testing.deeds import Repeat, collisions, repeats
 from cnstra.testing.faults import DEATHS
-from cnstra.testing.judgement import Complaint, Other, Repeat, View, complaints, repeats
+from cnstra.testing.judgement import Other, View, complaints
 from cnstra.testing.observation import Observation
 from cnstra.testing.report import SEVERAL, CrashReport, CrashTestFailed, Finding
 
@@ -51,13 +53,14 @@ class Tally:
         where = "; ".join(f"{point}: {fault}" for point, fault in seen.struck)
         self._find((*complaints(seen, calm, self._view), *wrong), where, replay, seen)
         one = f"{seen.struck[0][0].place}: {seen.struck[0][1]}" if seen.struck else ""
-        for repeat in repeats(seen):
+        for repeat in repeats(seen, calm):
             self._repeats[repeat][one if len(seen.struck) == 1 else SEVERAL] += 1
 
     def compare(self, seen: Observation, calm: Observation, other: Other, replay: str) -> None:
         """Judge a run in which nothing struck either."""
         self._trials += 1
-        self._find(complaints(seen, calm, self._view, other), "nothing struck", replay, seen)
+        wrong = (*complaints(seen, calm, self._view, other), *collisions(seen))
+        self._find(wrong, "nothing struck", replay, seen)
 
     def _find(self, wrong: Iterable[Complaint], where: str, replay: str, seen: Observation) -> None:
         trace = tuple(seen.trace)

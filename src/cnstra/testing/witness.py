@@ -17,6 +17,10 @@ class Witness(Protocol):
 
     def returned(self, activation: "Activation", children: Sequence[str]) -> None: ...
 
+    def asks(self, activation: "Activation", name: str) -> None:
+        """It is about to have an effect. Where that is to fail, this raises."""
+        ...
+
     def had_effect(self, activation: "Activation", name: str, key: str | None) -> None: ...
 
     def overwrote(self, activation: "Activation") -> None:
@@ -65,6 +69,9 @@ class Nobody:
 
     def returned(self, activation: Activation, children: Sequence[str]) -> None:
         del activation, children
+
+    def asks(self, activation: Activation, name: str) -> None:
+        del activation, name
 
     def had_effect(self, activation: Activation, name: str, key: str | None) -> None:
         del activation, name, key

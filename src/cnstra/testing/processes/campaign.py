@@ -14,7 +14,7 @@ from cnstra.engine.signals import Signal
 from cnstra.errors import InvalidOption
 from cnstra.jobs.envelope import job_data, signal_in
 from cnstra.jobs.retry import backoff_of
-from cnstra.testing.app import target_of
+from cnstra.testing.app import builder, target_of, world_maker
 from cnstra.testing.faults import Fault, Kind, Point
 from cnstra.testing.judgement import AGAIN
 from cnstra.testing.observation import Observation
@@ -42,6 +42,7 @@ class Processes:
     def __init__(
         self,
         app: Any,
+        world: Any,
         signal: Signal[Any] | Mapping[str, Any],
         tally: Tally,
         *,
@@ -51,7 +52,12 @@ class Processes:
         if _is_in_a_forge():
             raise InvalidOption(option="app", value=app, remedy=UNGUARDED)
         pause = backoff_of(options["backoff"])
-        self._target = target_of(app)
+        self._target = target_of("app", app)
+        self._world = None if world is None else target_of("world", world)
+        if callable(app):
+            builder(app, in_world=world is not None)
+        if callable(world):
+            world_maker(world)
         self._signal = signal_in("", job_data(signal, "run"))
         self._options = {**options, "backoff": None if pause is None else pause.to_wire()}
         self._tally = tally
@@ -97,6 +103,7 @@ class Processes:
     ) -> Iterator[Outcome]:
         orders = Orders(
             self._target,
+            self._world,
             msgspec.Raw(msgspec.json.encode(self._signal)),
             folder,
             self._options,

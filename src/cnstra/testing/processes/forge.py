@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 
@@ -21,7 +21,8 @@ from cnstra.cli.usage import UsageError
 from cnstra.engine.payloads import decode_json
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.retry import backoff_from_wire
-from cnstra.testing.app import named
+from cnstra.jobs.worker import Worker
+from cnstra.testing.app import builder, world_maker
 from cnstra.testing.faults import Fault, Kind
 from cnstra.testing.processes.orders import Event, Orders, Outcome, Strike
 from cnstra.testing.processes.victim import Diary, LaterClock, Victim, work
@@ -35,6 +36,7 @@ LATER = 100_000.0
 DEADLY: tuple[tuple[Kind, Fault], ...] = (
     ("receive", Fault.DIE_AFTER),
     ("start", Fault.DIE),
+    ("ask", Fault.DIE),
     ("effect", Fault.DIE),
     ("commit", Fault.DIE_BEFORE),
     ("commit", Fault.DIE_AFTER),
@@ -76,7 +78,9 @@ class Forge:
             url, diary = f"sqlite:///{folder}/jobs.db?synchronous=normal", f"{folder}/diary"
             for number in range(1 if strike is None else MOST_PROCESSES):
                 dies = strike if number == 0 else None
-                body = partial(self._live, url, number, Victim(number, Diary(diary), dies))
+                body = partial(
+                    self._live, Path(folder), url, number, Victim(number, Diary(diary), dies)
+                )
                 if self._child(body) == 0:
                     break
             for line in Path(diary).read_bytes().splitlines():
@@ -93,15 +97,23 @@ class Forge:
 
     # --- in a child
 
-    def _live(self, url: str, number: int, victim: Victim) -> None:
+    def _live(self, folder: Path, url: str, number: int, victim: Victim) -> None:
         async def live() -> None:
             async with Queue(QUEUE, url, clock=LaterClock(number * LATER)) as queue:
                 if number == 0:
                     await self._enqueue(queue)
-                await work(named(self._orders.target), queue, victim)
+                await work(self._worker(folder), queue, victim)
                 await _look(queue, victim.diary)
 
         asyncio.run(live())
+
+    def _worker(self, folder: Path) -> Worker:
+        build, world = _found(self._orders)
+        if world is None:
+            return build()
+        own = folder / "world"
+        own.mkdir(exist_ok=True)
+        return build(world(own))
 
     async def _enqueue(self, queue: Queue) -> None:
         options = {**self._orders.options}
@@ -140,12 +152,20 @@ def main() -> None:
     answers = _own_output()
     orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
     try:
-        named(orders.target)
+        build, world = _found(orders)
+        if world is None:
+            build()
     except UsageError as error:
         sys.exit(str(error))
     for outcome in Forge(orders).outcomes():
         answers.write(msgspec.json.encode(outcome) + b"\n")
         answers.flush()
+
+
+def _found(orders: Orders) -> tuple[Callable[..., Worker], Callable[[Path], Any] | None]:
+    """What makes the worker, and what makes its world."""
+    world = None if orders.world is None else world_maker(orders.world)
+    return builder(orders.target, in_world=world is not None), world
 
 
 def _own_output() -> BinaryIO:

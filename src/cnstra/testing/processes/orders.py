@@ -16,13 +16,15 @@ class Strike(msgspec.Struct, frozen=True):
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """target: `module:name` or `file.py:name` of the worker. signal: as JSON. folder: for files.
+    """target: `module:name` or `file.py:name` of the worker. world: of what makes its world, if it
+    has one. signal: as JSON. folder: for files.
 
     options: of the job. patience: seconds after which a process that works is thought stuck.
     strike: the one to try; `None`: all, one after the other. strikes: whether any is to be.
     """
 
     target: str
+    world: str | None
     signal: msgspec.Raw
     folder: str
     options: dict[str, Any]

@@ -1,8 +1,11 @@
 """A worker in a process that dies when it is told to, and writes down what it does until then."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -102,6 +105,9 @@ class Victim:
     def returned(self, activation: Activation, children: Sequence[str]) -> None:
         self.diary.note("returned", activation.key, children)
 
+    def asks(self, activation: Activation, name: str) -> None:
+        self.passes("ask", f"{name!r} of neuron {activation.neuron!r}", Fault.DIE)
+
     def had_effect(self, activation: Activation, name: str, key: str | None) -> None:
         neuron, number = activation.neuron, activation.count(name)
         self.diary.note("had_effect", self.number, activation.key, neuron, name, number, key)
@@ -169,8 +175,21 @@ class WatchedBroker:
         return await self._victim.strike("settle", type(settlement).__name__, work)
 
 
+def carry_into_threads(loop: Any) -> None:
+    """Have what handlers run in threads of the loop's executors seen as theirs, too."""
+    run = loop.run_in_executor
+
+    def run_seen(executor: Executor | None, call: Callable[..., Any], *args: Any) -> Any:
+        if isinstance(executor, ThreadPoolExecutor | None):
+            return run(executor, copy_context().run, call, *args)
+        return run(executor, call, *args)
+
+    loop.run_in_executor = run_seen
+
+
 async def work(worker: Worker, queue: Queue, victim: Victim) -> None:
     """Work until the queue is empty."""
+    carry_into_threads(asyncio.get_running_loop())
     inner = queue.broker
     queue.broker = cast(Any, WatchedBroker(inner, victim))
     own = worker.with_queue(queue)

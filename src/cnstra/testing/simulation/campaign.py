@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnstra.errors import InvalidOption
 from cnstra.jobs.worker import Worker
+from cnstra.testing.complaint import Complaint
 from cnstra.testing.faults import FAULTS, Fault
-from cnstra.testing.judgement import AGAIN, REORDERED, Complaint
+from cnstra.testing.judgement import AGAIN, REORDERED
 from cnstra.testing.observation import Observation
 from cnstra.testing.simulation.plan import ByChance, Fixed, Plan
 from cnstra.testing.simulation.sites import BrokerKind
@@ -69,7 +71,8 @@ class Simulation:
 
     def __init__(
         self,
-        build: Callable[[], Worker],
+        build: Callable[..., Worker],
+        make_world: Callable[[Path], Any] | None,
         signal: Any,
         tally: Tally,
         *,
@@ -82,6 +85,7 @@ class Simulation:
         broker: BrokerKind,
     ) -> None:
         self._build = build
+        self._make_world = make_world
         self._signal = signal
         self._seed = seed
         self._schedules = schedules
@@ -109,12 +113,12 @@ class Simulation:
         for number in range(self._schedules):
             schedule = f"{self._seed}/{number}"
             points = self._undisturbed(schedule).seen.points
-            self._tally.points += len(points)
             yield self._case(schedule)
             for place, point in enumerate(points):
-                for fault in FAULTS[point.kind]:
-                    if fault not in self._without:
-                        yield self._case(f"{schedule}/{place}/{fault.name}")
+                faults = [one for one in FAULTS[point.kind] if one not in self._without]
+                self._tally.points += bool(faults)
+                for fault in faults:
+                    yield self._case(f"{schedule}/{place}/{fault.name}")
         for number in range(self._by_chance):
             yield self._case(f"{self._seed}/chance/{number}")
 
@@ -190,6 +194,7 @@ class Simulation:
             broker=self._broker,
             lease=lease,
             most_renewals=most_renewals,
+            make_world=self._make_world,
         )
 
 

@@ -119,6 +119,8 @@ class Life:
             case Fault.STOP:
                 self.stop()
                 self.chronicle.born(BRIEFLY)
+            case Fault.FAIL:
+                raise ConnectionError("it failed")
             case Fault.RAISE:
                 raise ConnectionError("the reply was lost")
             case _:
@@ -162,6 +164,10 @@ class Life:
         self._must_live()
         self.chronicle.returned(activation, children)
 
+    def asks(self, activation: Activation, name: str) -> None:
+        self._must_live()
+        self._pass("ask", f"{name!r} of neuron {activation.neuron!r}")
+
     def had_effect(self, activation: Activation, name: str, key: str | None) -> None:
         self._must_live()
         self.chronicle.had_effect(self, activation, name, key)
@@ -187,6 +193,9 @@ class SimulatedIO(IOThread):
     def __init__(self, life: Life) -> None:
         super().__init__()
         self._life = life
+
+    def _is_home(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return loop is self._loop
 
     def _start(self) -> Mailbox:
         if self._mailbox is None:

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextlib import suppress
 from contextvars import Context, copy_context
 from random import Random
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
+
+from cnstra.errors import NotSimulated
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -28,6 +31,8 @@ class Timeline(Protocol):
 
     now: float
     chance: Random
+    was_called_from_outside: bool
+    """Whether a thread of the real world, which nobody waits for, has answered."""
 
     def call_at(self, when: float, callback: Callable[[], object]) -> None:
         """Call it once that time has come."""
@@ -76,11 +81,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     """The loop of one thread of a simulated process. `turn` runs what is ready.
 
     Callbacks run in their order, but the tasks among them in one that the seed chooses: their
-    order is what timing decides in a real process. Threads run at once, to their end.
+    order is what timing decides in a real process. Threads run at once, to their end. What else is
+    real raises `NotSimulated`.
     """
+
+    hosts_clients = True
+    """Queues that a handler opens work on the loop that it runs on."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
+        self._thread = threading.get_ident()
         self._ready: list[Ready] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._closed = False
@@ -156,8 +166,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """From another thread: it takes its time. Raises `RuntimeError` where nobody lives."""
+        is_outside = threading.get_ident() != self._thread
+        if is_outside:
+            self._timeline.was_called_from_outside = True
         if self._closed:
             raise RuntimeError("Event loop is closed")
+        if is_outside:
+            return Ready(callback, args, self, context)
         delay = self._timeline.chance.choice((0.0, 0.5, 1.0)) * LONGEST_HOP
         if delay:
             return self.call_later(delay, callback, *args, context=context)
@@ -185,6 +200,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It stays where it is, and does nothing when its time comes."""
+
+    def get_task_factory(self) -> None:
+        """Its tasks are asyncio's own."""
 
     def create_future(self) -> "asyncio.Future[Any]":
         return asyncio.Future(loop=self)
@@ -238,3 +256,15 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if not self._closed:
             logger.error(context["message"], exc_info=context.get("exception"))
+
+
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    def refuse(*args: object, **options: object) -> NoReturn:
+        raise NotSimulated(what=f"loop.{name}()")
+
+    return refuse
+
+
+for _name in vars(asyncio.AbstractEventLoop):
+    if not _name.startswith("_") and _name not in vars(SimulatedLoop):
+        setattr(SimulatedLoop, _name, _refusing(_name))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from random import Random
 from typing import Protocol
 
-from cnstra.testing.faults import FAULTS, Fault, Kind
+from cnstra.testing.faults import ERRORS, FAULTS, Fault, Kind
 
 LIKELIHOOD = 0.1
 MOST = 4
@@ -43,6 +43,6 @@ class ByChance:
             return None
         self._left -= 1
         fault = self._chance.choice(able)
-        if fault is Fault.RAISE:  # the job has one attempt more, perhaps, but not two
-            self._without.add(fault)
+        if fault in ERRORS:  # the job has one attempt more, perhaps, but not two
+            self._without |= ERRORS
         return fault

@@ -3,14 +3,19 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from math import inf
+from pathlib import Path
 from random import getstate, seed, setstate
+from tempfile import TemporaryDirectory
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 from cnstra.durable.adapters import adapter_for
 from cnstra.durable.store import Patch, Saved, Ticket
 from cnstra.engine.payloads import decode_json
+from cnstra.errors import NotSimulated
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Completed, DeadLettered, Delivery, Settlement
 from cnstra.jobs.worker import Worker
@@ -38,12 +43,13 @@ class Trial:
     """Runs a job to its end, one process after the other, and sees what they do.
 
     within: virtual seconds after which a job that has not ended never will. lease: in place of the
-    worker's own. most_renewals: of leases, after which the trial is broken off.
+    worker's own. most_renewals: of leases, after which the trial is broken off. make_world: makes,
+    in a folder, what `build` is given.
     """
 
     def __init__(
         self,
-        build: Callable[[], Worker],
+        build: Callable[..., Worker],
         signal: Any,
         *,
         schedule: str,
@@ -53,11 +59,13 @@ class Trial:
         broker: BrokerKind = "table",
         lease: float | None = None,
         most_renewals: float = inf,
+        make_world: Callable[[Path], Any] | None = None,
     ) -> None:
         self.world = World(schedule)
         self._story = Story()
         self.seen = self._story.seen
         self._build = build
+        self._make_world = make_world
         self._signal = signal
         self._schedule = schedule
         self._plan = plan
@@ -76,7 +84,15 @@ class Trial:
 
     def run(self) -> Observation:
         """The whole of it. Raises what keeps the application from starting."""
+        if self._make_world is None:
+            return self._run_through()
+        with TemporaryDirectory(prefix="cnstra-world-") as folder:
+            self._build = partial(self._build, self._make_world(Path(folder)))
+            return self._run_through()
+
+    def _run_through(self) -> Observation:
         chance = getstate()
+        self._threads = {*enumerate_threads()}
         try:
             self._alone(self._enqueue)
             self.born(0.0)
@@ -159,11 +175,19 @@ class Trial:
 
     def _why(self, halt: Halt) -> str:
         """Why the job has no end."""
+        if self.world.was_called_from_outside or not self._threads.issuperset(enumerate_threads()):
+            return f"{self._seen_of(halt)}. {NotSimulated(what='A thread that it waits for')}"
+        return self._seen_of(halt)
+
+    def _seen_of(self, halt: Halt) -> str:
         if halt == "idle":
             return "all wait, and nothing will wake them"
         if halt == "late":
             return f"{timedelta(seconds=round(self._within))} of its own time are over (within=)"
-        return f"after {MOST_TURNS:,} turns of its loops it still goes on"
+        return (
+            f"after {MOST_TURNS:,} turns of its loops it still goes on. Where it waits for "
+            "time.time() or time.monotonic(): take asyncio's loop.time(), as only that passes here"
+        )
 
     @property
     def _is_over(self) -> bool:

@@ -23,6 +23,7 @@ class World:
 
     def __init__(self, seed: str) -> None:
         self.now = 0.0
+        self.was_called_from_outside = False
         self.chance = Random(f"{seed} schedule")
         self._loops: list[SimulatedLoop] = []
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
