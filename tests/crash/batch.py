@@ -14,6 +14,10 @@ from tests.crash.shapes import Shape
 from tests.crash.witness import Book, Line
 
 JOBS = 20
+SPARE = 2
+"""Workers that may end before all is done, as a broker of messages may say too early that it is
+empty.
+"""
 
 
 class Batch:
@@ -26,7 +30,10 @@ class Batch:
         shape: Shape,
         durability: Durability,
         expected: Expected,
+        *,
+        befalls_all: bool,
     ) -> None:
+        """befalls_all: whether something befalls jobs that the log does not name."""
         self.lair = lair
         self.folder = folder
         self.book = Book(folder / "book")
@@ -35,8 +42,11 @@ class Batch:
         self.durability = durability
         self.expected = expected
         self.jobs = lair.jobs(JOBS)
+        self.befalls_all = befalls_all
         self.lives = 0
-        self.blows = 0
+        self.rivals = 0
+        self.struck: set[int] = set()
+        """The numbers of the lives that something has befallen."""
 
     def __str__(self) -> str:
         return f"{self.shape.name}, {self.durability}"
@@ -52,12 +62,30 @@ class Batch:
         life = Prey(self.lives, self.book, clock, self.jobs, windows, slot)
         return fork(lambda: self.lair.work(self.shape, life, self.durability))
 
+    def fork_rival(self, windows: Windows, slot: int) -> int:
+        """A worker beside the next one."""
+        self.rivals += 1
+        return self.fork_worker(windows, slot)
+
+    def strike(self) -> None:
+        """Note that something befalls the last worker."""
+        self.struck.add(self.lives)
+
+    @property
+    def limit(self) -> int:
+        """How many workers it may take: one, and one more for each that was ended, each rival, and
+        each time that a job stops its worker; and some to spare.
+        """
+        stops = JOBS * (self.expected.lives - 1)
+        return 1 + len(self.struck) + self.rivals + stops + SPARE
+
     def fork_judge(self) -> int:
-        """A process that writes down what is wrong with the jobs, once they are over."""
+        """A process that writes down what is wrong with the jobs, once they should be over."""
 
         def judge() -> None:
             records = self.lair.records(self.jobs, self.lives)
-            if all(one is not None and one.state in OVER for one, _ in records):
+            are_over = all(one is not None and one.state in OVER for one, _ in records)
+            if are_over or self.lives > self.limit:
                 self.verdict.write_text(json.dumps(list(self._complaints(records))))
 
         return fork(judge)
@@ -67,14 +95,26 @@ class Batch:
         for line in self.book.lines():
             lines[line.job].append(line)
         for job, (record, left) in zip(self.jobs, records, strict=True):
-            assert record is not None
-            result = None if record.result is None else json.loads(record.result)
-            evidence = Evidence(
-                self.expected, self.durability, record.state, result, lines[job], left,
-                checkpoints=self.shape.checkpoints,
-            )  # fmt: skip
-            for complaint in complaints(evidence):
+            for complaint in complaints(self._evidence(record, lines[job], left)):
                 yield f"{self}, {job}: {complaint}"
+
+    def _evidence(self, record: JobRecord | None, lines: Sequence[Line], left: int) -> Evidence:
+        """lives: of a job that is over, how many there had been when the last one saw it."""
+        state = None if record is None else record.state
+        result = None if record is None or record.result is None else json.loads(record.result)
+        seen_by = {line.life for line in lines}
+        return Evidence(
+            self.expected,
+            self.durability,
+            state,
+            result,
+            lines,
+            left,
+            lives=max(seen_by, default=0) if state in OVER else self.lives,
+            limit=self.limit,
+            checkpoints=self.shape.checkpoints,
+            befell=self.befalls_all or not seen_by.isdisjoint(self.struck),
+        )
 
     def drop(self) -> None:
         """Forget it, with its files."""

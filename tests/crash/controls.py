@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.crash.invariants import SAME_TRACE
+from tests.crash.invariants import QUIET_END, SAME_TRACE
 from tests.rules.mutation import ROOT, Mutation, copied
 
 PATIENCE = 600
@@ -144,7 +144,7 @@ CONTROLS = (
         "        self._set_due(job, wanted.now)",
         "memory",
         "long handler",
-        ENDS,
+        QUIET_END,
     ),
     Control(
         "renew nothing",
@@ -153,6 +153,15 @@ CONTROLS = (
         "            held = list(self._held)\n            if held:\n                continue\n",
         "memory",
         "long handler",
+        QUIET_END,
+    ),
+    Control(
+        "let a dead worker keep its job",
+        "adapters/memory/jobs.py",
+        "        self._set_due(job, wanted.until)",
+        "        self._set_due(job, inf)",
+        "memory",
+        "chain of async",
         ENDS,
     ),
     Control(

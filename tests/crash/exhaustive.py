@@ -22,6 +22,7 @@ from typing import cast
 from cnstra.durable.journal import Durability
 from tests.crash.grounds import FIELDS, Field
 from tests.crash.invariants import (
+    QUIET_END,
     Evidence,
     Expected,
     NeverEnds,
@@ -120,7 +121,7 @@ def try_shape(place: Field, store: str, shape: Shape, sample: float, seed: int) 
     try:
         expected = expected_of(shape)
     except NeverEnds as error:
-        tally.complaints.append(f"{shape.name}: every job ends: {error}")
+        tally.complaints.append(f"{shape.name}: {QUIET_END}: {error}")
         return tally
     for durability in DURABILITIES:
         quiet = place.play(Trial(shape, durability))

@@ -197,6 +197,8 @@ INVARIANTS: Mapping[str, Check] = {
     )
 }
 SAME_TRACE = "the same seed gives the same trace"
+QUIET_END = "without a fault it ends"
+"""Not of a job, but of the run without faults, with which others are compared."""
 
 
 def complaints(job: Evidence) -> Iterator[str]:

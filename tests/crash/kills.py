@@ -3,7 +3,8 @@
 This process imports everything, starts no thread, opens no connection, and forks workers. A worker
 shows in shared memory which activations are open. It is stopped and looked at; if one is open it is
 killed, and that counts. Each batch of jobs is one shape under one durability; when its kills are
-used up the last worker finishes it, and every invariant is checked of each of its jobs.
+used up the last worker finishes it, and the invariants are checked of each of its jobs. Jobs that
+are not over by then are complained of.
 
 `--mode` does something else to them; `--harm` harms the server meanwhile, each `--every` seconds.
 """
@@ -101,14 +102,17 @@ class Hunt:
         folder = self._folder / f"batch{number}"
         folder.mkdir()
         lair = self._server.lair(f"k{self._seed}-{number}", folder)
-        return Batch(lair, folder, SHAPES[name], durability, self._expected[name])
+        return Batch(
+            lair, folder, SHAPES[name], durability, self._expected[name],
+            befalls_all=self.mode == "rivals" or self._every < math.inf,
+        )  # fmt: skip
 
     def count(self, batch: Batch) -> None:
         """A batch is over and judged."""
         tally, starts = self.tally, [one for one in batch.book.lines() if one.what == "start"]
         tally.complaints += json.loads(batch.verdict.read_text())
         tally.jobs += len(batch.jobs)
-        tally.shapes[batch.shape.name] += batch.blows
+        tally.shapes[batch.shape.name] += len(batch.struck)
         tally.starts += len(starts)
         tally.repeats += len(starts) - len({(one.job, one.at, one.neuron) for one in starts})
 

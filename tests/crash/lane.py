@@ -120,11 +120,11 @@ class Lane:
         self._does, self._pid, self._began = does, pid, time.monotonic()
 
     def _may_strike(self, batch: Batch) -> bool:
-        return self._does == "works" and self._hunt.wants_more and batch.blows < BLOWS_EACH
+        return self._does == "works" and self._hunt.wants_more and len(batch.struck) < BLOWS_EACH
 
     def _have_worked(self, batch: Batch) -> None:
         if self._hunt.mode == "rivals" and not self._others:
-            self._others.append(batch.fork_worker(self._hunt.windows, self._slot + 1))
+            self._others.append(batch.fork_rival(self._hunt.windows, self._slot + 1))
         self._watch("works", batch.fork_worker(self._hunt.windows, self._slot))
         self._strike_at, self._enough = 0.0, self._hunt.chance.choice(ENOUGH)
 
@@ -149,7 +149,7 @@ class Lane:
             os.kill(self._pid, signal.SIGCONT)
         else:
             self._hunt.tally.blows += 1
-            batch.blows += 1
+            batch.strike()
             self._blow(batch)
 
     def _must_go_on(self, batch: Batch) -> bool:

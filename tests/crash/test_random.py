@@ -5,7 +5,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from tests.crash.invariants import trace_complaints
 from tests.crash.lives import MOMENTS, Fault
 from tests.crash.shapes import Scene, Shape, Work
 from tests.crash.shapes.scene import Kind
-from tests.crash.trials import Trial
+from tests.crash.trials import ENQUEUER, Trial
+from tests.mishaps import Mishaps
 
 FULL = os.environ.get("CRASH") == "full"
 EXAMPLES = 3_000 if FULL else 60
@@ -99,19 +100,22 @@ graphs = st.lists(nodes, min_size=1, max_size=4).map(lambda found: Graph(tuple(f
 
 
 @st.composite
-def faults(draw: st.DrawFn) -> Fault:
-    call = draw(st.sampled_from(sorted(MOMENTS)))
-    return Fault(call, draw(st.integers(1, 6)), draw(st.sampled_from(MOMENTS[call])))
+def trials(draw: st.DrawFn, store: str) -> Trial:
+    """One whose faults are drawn from the calls that its graph makes on the store without any."""
+    shape, durability = draw(graphs).shape(), draw(st.sampled_from(DURABILITIES))
+    with FIELDS[store]() as place:
+        calls = place.play(Trial(shape, durability)).calls
+    first = draw(st.lists(faults(calls[0]), min_size=1, max_size=3))
+    others = draw(st.lists(st.lists(faults(calls[0]), max_size=3).map(tuple), max_size=3))
+    enqueuing = draw(st.lists(faults(calls[ENQUEUER]), max_size=3))
+    return Trial(shape, durability, (tuple(first), *others), tuple(enqueuing))
 
 
-few = st.lists(faults(), max_size=3).map(tuple)
-trials = st.builds(
-    Trial,
-    graphs.map(Graph.shape),
-    st.sampled_from(DURABILITIES),
-    st.lists(few, max_size=4).map(tuple),
-    few,
-)
+@st.composite
+def faults(draw: st.DrawFn, calls: Mapping[str, int]) -> Fault:
+    """Of one who makes these calls, each so many times."""
+    call = draw(st.sampled_from(sorted(calls)))
+    return Fault(call, draw(st.integers(1, calls[call])), draw(st.sampled_from(MOMENTS[call])))
 
 
 @pytest.fixture(autouse=True)
@@ -130,13 +134,19 @@ STALLED_ENQUEUER = Trial(Graph((Node(),)).shape(), "exit", (), (Fault("commit", 
 @pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize("store", ["memory", "messages", "copies"])
 def test_any_graph_under_any_faults(store: str) -> None:
+    mishaps = Mishaps(f"a fault on {store}")
+
     @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
-    @given(trials)
+    @given(trials(store))
     @example(STALLED_ENQUEUER)
     def check(trial: Trial) -> None:
+        undisturbed, expected = Trial(trial.shape, trial.durability), expected_of(trial.shape)
         with FIELDS[store]() as place:
-            story, again = place.play(trial), place.play(trial)
-        assert list(judge(trial, story, expected_of(trial.shape))) == []
+            quiet, story, again = (place.play(one) for one in (undisturbed, trial, trial))
+        assert list(judge(undisturbed, quiet, expected)) == []
+        assert list(judge(trial, story, expected)) == []
         assert list(trace_complaints(story.lines, again.lines)) == []
+        mishaps.note(len(story.came))
 
     check()
+    assert mishaps.befell_most()
