@@ -1,6 +1,7 @@
 """Every error that cnstra raises. The docstring of each is its message, with the remedy in it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,15 +12,23 @@ LONGEST_QUOTE = 600
 class CnstraError(Exception):
     """Something in cnstra went wrong."""
 
-    def __init__(self, message: str | None = None, **context: Any) -> None:
+    def __init__(self, message: object = None, *more: object, **context: Any) -> None:
         self.context = context
         for name, value in context.items():
             setattr(self, name, value)
-        told = {name: _brief(value) for name, value in context.items()}
-        super().__init__(message or " ".join((self.__doc__ or "").format(**told).split()))
+        super().__init__(message or _worded(self.__doc__ or "", context), *more)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), self.context)
+        return _rebuild, (type(self), self.args), vars(self)
+
+
+def _worded(template: str, context: dict[str, Any]) -> str:
+    """The docstring of an error, filled in; as it stands where that cannot be done, as it may be
+    a user's, and must not become another error.
+    """
+    with suppress(Exception):
+        template = template.format(**{name: _brief(value) for name, value in context.items()})
+    return " ".join(template.split())
 
 
 def _brief(value: object) -> object:
@@ -29,8 +38,11 @@ def _brief(value: object) -> object:
     return value
 
 
-def _rebuild(kind: type[CnstraError], message: str, context: dict[str, Any]) -> CnstraError:
-    return kind(message, **context)
+def _rebuild(kind: type[CnstraError], args: tuple[object, ...]) -> CnstraError:
+    """Not by its constructor, which may be a user's and take something else."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 # --- A graph that cannot be built -------------------------------------------------------------
@@ -275,12 +287,11 @@ class RetryAfter(CnstraError):
 
     delay: float
 
-    def __init__(self, delay: float | timedelta, message: str | None = None, **_: Any) -> None:
+    def __init__(
+        self, delay: float | timedelta, message: object = None, *more: object, **context: Any
+    ) -> None:
         wait = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
-        super().__init__(message, delay=wait)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.delay, str(self))
+        super().__init__(message, *more, delay=wait, **context)
 
 
 # --- Effects ------------------------------------------------------------------------------------

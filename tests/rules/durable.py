@@ -343,6 +343,22 @@ MUTATIONS = (
     ),
     Mutation(
         "D9",
+        "an error of a user's that cannot word itself stays what it is",
+        "errors.py",
+        "    with suppress(Exception):",
+        "    with suppress():",
+        D9 + "test_an_error_derived_from_do_not_retry_is_no_more_retried_than_that",
+    ),
+    Mutation(
+        "D9",
+        "an error comes out of another process as it went in, without its constructor",
+        "errors.py",
+        "    error = kind.__new__(kind)\n",
+        "    error = kind(*args)\n",
+        "unit/test_errors.py::" + "test_an_error_with_a_constructor_of_its_own_stays_what_it_is",
+    ),
+    Mutation(
+        "D9",
         "at the crash limit a job is parked",
         "durable/run.py",
         "        if limit is None or not crashes or max(crashes)[0] < limit:",
