@@ -553,7 +553,7 @@ async def test_a_run_alone_may_be_aborted_and_cancelled(url: str) -> None:
 
     story = Story()
     entered = story.stands("second")
-    options: dict[str, Any] = {"key": "k", "store": url, "results": [output], "grace": 0.0}
+    options: dict[str, Any] = {"key": "k", "store": url, "results": [output], "grace": timedelta(0)}
     controller = AbortController()
     first = asyncio.create_task(
         run_durably(
