@@ -75,8 +75,7 @@ class IncompleteBinding(DefinitionError):
 
 
 class InvalidHandler(DefinitionError):
-    """The handler {handler} of neuron {neuron!r} must take (payload), (payload, axon) or
-    (payload, axon, ctx)."""
+    """The handler {handler} of neuron {neuron!r} must {duty}."""
 
 
 class UnstoppableHandler(DefinitionError):

@@ -14,6 +14,7 @@ R8 = "unit/test_r8_listeners.py::"
 R9 = "unit/test_r9_limits.py::"
 R10 = "unit/test_r10_snapshots.py::"
 RECORDED = "unit/test_recorded_runs.py::"
+DEFINITIONS = "unit/test_definitions.py::"
 STORE = "unit/test_context_store.py::"
 
 MUTATIONS = (
@@ -166,6 +167,30 @@ MUTATIONS = (
         "        if any(known.collateral.name == collateral.name for known in self.dendrites):",
         "        if False:",
         R4 + "test_two_dendrites_of_one_neuron_on_one_collateral_are_an_error",
+    ),
+    Mutation(
+        "R4",
+        "a dendrite without its collateral is refused",
+        "engine/neurons.py",
+        "    if strangers or not found:",
+        "    if False:",
+        DEFINITIONS + "test_a_dendrite_answers_to_collaterals_or_is_refused_where_it_is_written",
+    ),
+    Mutation(
+        "R4",
+        "a dendrite without its handler is refused",
+        "engine/neurons.py",
+        "    if not callable(handler):",
+        "    if False:",
+        DEFINITIONS + "test_what_is_no_function_is_no_handler",
+    ),
+    Mutation(
+        "R9",
+        "a limit of nothing is refused for a dendrite as for a neuron",
+        "engine/neurons.py",
+        "else _deadline(max_duration)",
+        "else seconds(max_duration)",
+        DEFINITIONS + "test_a_duration_is_above_zero_for_a_neuron_and_for_one_dendrite",
     ),
     # --- R5
     Mutation(
