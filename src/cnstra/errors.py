@@ -431,7 +431,7 @@ class MigrationRequired(JobError):
 
 
 class UnknownScheme(JobError, ValueError):
-    """No adapter for the scheme of {url!r}. Installed: {known}."""
+    """No adapter for the scheme of {url!r}{suggestion}. Installed: {known}."""
 
 
 class MissingExtra(JobError, ImportError):

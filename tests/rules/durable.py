@@ -12,6 +12,7 @@ RENAMED = "integration/test_former_names.py::"
 D6 = "integration/test_d6_nothing_lost.py::"
 D7 = "integration/test_d7_io_thread.py::"
 D8 = "integration/test_d8_parking.py::"
+ADDRESSES = "unit/test_addresses.py::"
 D9 = "integration/test_d9_counters.py::"
 D10 = "integration/test_d10_values.py::"
 D11 = "integration/test_d11_results.py::"
@@ -340,6 +341,30 @@ MUTATIONS = (
         "        if not failures and self._released is not None:",
         "        if False:",
         D9 + "test_a_shutdown_costs_neither",
+    ),
+    Mutation(
+        "D9",
+        "a refused address keeps its password to itself",
+        "durable/adapters.py",
+        "            url=shown(url),",
+        "            url=url,",
+        ADDRESSES + "test_a_scheme_of_no_adapter_is_refused_without_its_secrets",
+    ),
+    Mutation(
+        "D9",
+        "where the options begin is not guessed",
+        "durable/adapters.py",
+        '    if "?" in who:',
+        "    if False:",
+        ADDRESSES + "test_an_address_is_shown_without_its_secrets",
+    ),
+    Mutation(
+        "D9",
+        "a port that is none is no ValueError",
+        "adapters/bullmq/location.py",
+        "    except ValueError:",
+        "    except ArithmeticError:",
+        ADDRESSES + "test_a_url_that_nobody_can_read_is_refused_without_its_secrets",
     ),
     Mutation(
         "D9",

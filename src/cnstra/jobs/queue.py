@@ -88,7 +88,8 @@ class Queue:
             self._own_store = None
             if store is not None:
                 remedy = "leave it out: this broker keeps progress itself, in one step with the job"
-                raise InvalidOption(option="store", value=store, remedy=remedy)
+                told = shown(store) if isinstance(store, str) else store
+                raise InvalidOption(option="store", value=told, remedy=remedy)
         self._opened: asyncio.Lock | None = None
         self._is_open = False
         self._closed = False
