@@ -231,6 +231,23 @@ async def test_nonsense_is_not_enqueued(url: str, options: Any, part: str) -> No
         assert sum((await queue.counts()).values()) == 0
 
 
+@pytest.mark.parametrize("option", ["job_id", "ordering_key", "one_at_a_time"])
+async def test_a_name_is_a_text_not_the_key_of_a_database(url: str, option: str) -> None:
+    options: dict[str, Any] = {option: 42}
+    async with Queue("q", url) as queue:
+        with pytest.raises(InvalidOption, match=f"{option}=42 is not valid: give a text"):
+            await queue.enqueue(entry.create_signal(1), **options)
+        assert sum((await queue.counts()).values()) == 0
+
+
+async def test_a_job_is_looked_up_and_steered_by_a_text(url: str) -> None:
+    key: Any = 42
+    async with Queue("q", url) as queue:
+        for call in (queue.get, queue.record, queue.cancel, queue.redrive, queue.remove):
+            with pytest.raises(InvalidOption, match="job_id=42 is not valid: give a text"):
+                await call(key)
+
+
 def test_a_queue_needs_a_name_and_a_known_scheme() -> None:
     with pytest.raises(InvalidOption, match="name the queue"):
         Queue("", "memory://x")

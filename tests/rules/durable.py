@@ -343,6 +343,14 @@ MUTATIONS = (
         D9 + "test_a_shutdown_costs_neither",
     ),
     Mutation(
+        "D6",
+        "a job id that is no text is refused, on each broker alike",
+        "jobs/queue.py",
+        "        if value is not None and not isinstance(value, str):",
+        "        if False:",
+        "integration/test_jobs.py::test_a_name_is_a_text_not_the_key_of_a_database",
+    ),
+    Mutation(
         "D9",
         "a refused address keeps its password to itself",
         "durable/adapters.py",

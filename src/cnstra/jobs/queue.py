@@ -186,6 +186,7 @@ class Queue:
         Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form, and
         `MessageTooLarge` for one that is over the broker's limit.
         """
+        _require_text(one_at_a_time=one_at_a_time)
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
         with self._sending(1) as trace:
             job = self._new_job(signal, job_id, options, trace)
@@ -291,6 +292,7 @@ class Queue:
         options: Mapping[str, Any],
         trace: str | None,
     ) -> NewJob:
+        _require_text(job_id=job_id)
         run = self.clock.new_id()
         data = job_data(signal, run, trace)
         return NewJob(id=job_id or run, data=data, run=run, trace=trace, **options)
@@ -304,6 +306,7 @@ class Queue:
         priority: int,
         ordering_key: str | None,
     ) -> dict[str, Any]:
+        _require_text(ordering_key=ordering_key)
         if max_attempts < 1:
             raise InvalidOption(option="max_attempts", value=max_attempts, remedy="allow 1 or more")
         if priority and not self.broker.capabilities.priorities:
@@ -351,6 +354,7 @@ class Queue:
 
     async def record(self, job_id: str) -> JobRecord | None:
         """All that the broker holds of a job."""
+        _require_text(job_id=job_id)
         return await self._call(lambda: self.broker.get(job_id))
 
     async def jobs(
@@ -419,14 +423,17 @@ class Queue:
 
     async def cancel(self, job_id: str) -> bool:
         """End a job: it goes to the dead letters, at once or when its worker hears of it."""
+        _require_text(job_id=job_id)
         return await self._call(lambda: self.broker.cancel(job_id))
 
     async def redrive(self, job_id: str) -> bool:
         """Put a dead job back; it resumes where it stood. `False` if it is not dead."""
+        _require_text(job_id=job_id)
         return await self._call(lambda: self.broker.redrive(job_id))
 
     async def remove(self, job_id: str) -> bool:
         """Drop a job that is not active, with all that is stored of it."""
+        _require_text(job_id=job_id)
         return await self._call(lambda: self.broker.remove(job_id))
 
     def require_store(self, what: str) -> ProgressStore:
@@ -437,6 +444,13 @@ class Queue:
 
     def __repr__(self) -> str:
         return f"<Queue {self.name!r} at {self.place}>"
+
+
+def _require_text(**options: object) -> None:
+    """Raise `InvalidOption` for what is given and no text: the key of a database, say."""
+    for option, value in options.items():
+        if value is not None and not isinstance(value, str):
+            raise InvalidOption(option=option, value=value, remedy="give a text")
 
 
 def _chosen(store: str | ProgressStore | None, clock: Clock) -> ProgressStore | None:
