@@ -1,6 +1,6 @@
 """Every error that cnstra raises. The docstring of each is its message, with the remedy in it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -388,6 +388,9 @@ class JobCancelled(JobError):
 class JobFailed(JobError):
     """Job {job_id!r} failed: {reason}."""
 
+    job_id: str
+    error: Mapping[str, Any] | None
+
 
 class NotEditable(JobError):
     """Job {job_id!r} cannot be edited: {reason}."""
@@ -401,14 +404,28 @@ class BrokerUnavailable(JobError):
     """The broker at {url} cannot be reached ({reason}): check that it runs and that the URL is
     right."""
 
+    url: str
+    reason: object
+
 
 class BrokerRefused(JobError):
     """The broker at {url} refused {action} ({reason}): {remedy}."""
+
+    url: str
+    action: str
+    reason: object
+    remedy: str
 
 
 class QueueMismatch(JobError):
     """RabbitMQ at {url} has a queue {queue!r} of another kind: its {argument} is {found}, ours
     {ours}. Delete it there once it is empty, or give the Queue another name. It was not touched."""
+
+    queue: str
+    url: str
+    argument: str
+    found: object
+    ours: object
 
 
 class NotOurDatabase(JobError):
@@ -428,6 +445,11 @@ class SchemaTooNew(JobError):
 class MigrationRequired(JobError):
     """The schema {schema!r} at {url} is {found}, and this role may not change that ({reason}): run
     `cnstra migrate {url}` as the role that owns the database, then grant this one its use."""
+
+    schema: str
+    url: str
+    found: object
+    reason: object
 
 
 class UnknownScheme(JobError, ValueError):

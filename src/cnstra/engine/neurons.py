@@ -31,6 +31,8 @@ Output = Signal[Any] | Sequence[Signal[Any]] | None
 
 Result = Output | Awaitable[Output]
 
+R = TypeVar("R", bound=Result)
+
 Handler = Callable[[P, A, Context[C]], Result] | Callable[[P, A], Result] | Callable[[P], Result]
 """A handler takes (payload), (payload, axon) or (payload, axon, ctx). Parameters with a default are
 its own."""
@@ -45,12 +47,12 @@ class Binder(Protocol[P, A, C]):
 
     @overload
     def __call__(
-        self, fn: Callable[[P, A, Context[C]], Result], /
-    ) -> Callable[[P, A, Context[C]], Result]: ...
+        self, fn: Callable[[P, A, Context[C]], R], /
+    ) -> Callable[[P, A, Context[C]], R]: ...
     @overload
-    def __call__(self, fn: Callable[[P, A], Result], /) -> Callable[[P, A], Result]: ...
+    def __call__(self, fn: Callable[[P, A], R], /) -> Callable[[P, A], R]: ...
     @overload
-    def __call__(self, fn: Callable[[P], Result], /) -> Callable[[P], Result]: ...
+    def __call__(self, fn: Callable[[P], R], /) -> Callable[[P], R]: ...
 
 
 class Dendrite:
@@ -151,6 +153,15 @@ class Neuron(Generic[A, C]):
         in_thread: bool | None = None,
         max_duration: float | timedelta | None = None,
     ) -> Binder[P, A, C]: ...
+    @overload
+    def dendrite(
+        self,
+        collateral: Iterable[Collateral[Any]],
+        /,
+        *,
+        in_thread: bool | None = None,
+        max_duration: float | timedelta | None = None,
+    ) -> Binder[Any, A, C]: ...
     @overload
     def dendrite(
         self,
@@ -261,6 +272,19 @@ class ContextBuilder(Generic[C]):
     def __init__(self, context: Any) -> None:
         self._context = context
 
+    @overload
+    def neuron(
+        self,
+        name: str,
+        axon: Mapping[str, Collateral[Any]] | None = None,
+        *,
+        concurrency: int | None = None,
+        max_duration: float | timedelta | None = None,
+        in_thread: bool = False,
+        checkpoint: bool = False,
+        former_names: Sequence[str] = (),
+    ) -> Neuron[Any, C]: ...
+    @overload
     def neuron(
         self,
         name: str,
@@ -271,18 +295,10 @@ class ContextBuilder(Generic[C]):
         in_thread: bool = False,
         checkpoint: bool = False,
         former_names: Sequence[str] = (),
-    ) -> Neuron[A, C]:
+    ) -> Neuron[A, C]: ...
+    def neuron(self, name: str, axon: Any = None, **options: Any) -> Any:
         """Like `neuron(name, axon, context=C)`."""
-        return Neuron(
-            name,
-            axon,
-            context=self._context,
-            concurrency=concurrency,
-            max_duration=max_duration,
-            in_thread=in_thread,
-            checkpoint=checkpoint,
-            former_names=former_names,
-        )
+        return neuron(name, axon, context=self._context, **options)
 
 
 def with_ctx(context: type[C]) -> ContextBuilder[C]:
