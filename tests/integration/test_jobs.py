@@ -403,6 +403,28 @@ async def _done(jobs: Sequence[Job]) -> bool:
     return all([await job.state() == "completed" for job in jobs])
 
 
+async def test_a_rate_limit_that_is_not_shared_is_told_when_a_worker_starts(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Queue("q", url) as queue:
+        shared = queue.broker.capabilities.shared_rate_limit
+        for limit in (None, RateLimit(100)):
+            await drain(queue, single(Story()), rate_limit=limit)
+
+    told = [line for line in caplog.messages if "holds for this process alone" in line]
+    assert len(told) == (0 if shared else 1)
+    assert all("RateLimit(jobs=100, per=1.0)" in line for line in told)
+
+
+async def test_what_is_not_counted_or_told_of_a_queue_is_what_its_broker_says(url: str) -> None:
+    async with Queue("q", url) as queue:
+        able, counts = queue.broker.capabilities, await queue.counts()
+        assert ("completed" in counts) == ("completed" in able.lists)
+        if not able.events:
+            with pytest.raises(Unsupported, match="events"):
+                await anext(queue.events())
+
+
 async def test_a_rate_limit_holds_over_all_workers(url: str, clock: TravellingClock) -> None:
     """Three a minute, by the clock that both of them ask; each of them, where none is shared."""
     story = Story()

@@ -351,6 +351,14 @@ MUTATIONS = (
         "integration/test_jobs.py::test_a_name_is_a_text_not_the_key_of_a_database",
     ),
     Mutation(
+        "D6",
+        "a rate limit that is not shared is told at the start",
+        "jobs/consumer.py",
+        "            logger.warning(NOT_SHARED, self._rate_limit, self._queue.place)",
+        "            pass",
+        "integration/test_jobs.py::test_a_rate_limit_that_is_not_shared_is_told_when_a_worker_starts",
+    ),
+    Mutation(
         "D9",
         "a refused address keeps its password to itself",
         "durable/adapters.py",
