@@ -366,6 +366,12 @@ class UndecodableJob(JobError):
     {{"collateralName": ..., "payload": ...}}}}."""
 
 
+class ForeignJobUnread(UndecodableJob):
+    """No signal could be made of the data of job {job_id!r}, which another program has added
+    ({reason}). Mend the function that was given to Queue(..., foreign=...), then redrive the
+    job."""
+
+
 class JobUnreadable(JobError):
     """What is stored of the job is not of the types that it was stored with: {reason}. Somebody
     else has written to it."""

@@ -13,6 +13,7 @@ D6 = "integration/test_d6_nothing_lost.py::"
 D7 = "integration/test_d7_io_thread.py::"
 D8 = "integration/test_d8_parking.py::"
 ADDRESSES = "unit/test_addresses.py::"
+FOREIGN = "integration/test_foreign_jobs.py::"
 D9 = "integration/test_d9_counters.py::"
 D10 = "integration/test_d10_values.py::"
 D11 = "integration/test_d11_results.py::"
@@ -349,6 +350,46 @@ MUTATIONS = (
         "        if value is not None and not isinstance(value, str):",
         "        if False:",
         "integration/test_jobs.py::test_a_name_is_a_text_not_the_key_of_a_database",
+    ),
+    Mutation(
+        "D6",
+        "a job of another program is read as the queue is told",
+        "jobs/attempt.py",
+        "        if foreign is None:",
+        "        if True:",
+        FOREIGN + "test_a_job_of_another_program_runs_as_the_signal_that_is_made_of_it",
+    ),
+    Mutation(
+        "D6",
+        "one of ours is left alone",
+        "jobs/foreign.py",
+        "    if _is_ours(job_id, data):",
+        "    if False:",
+        FOREIGN + "test_a_job_of_ours_is_not_given_to_the_function",
+    ),
+    Mutation(
+        "D6",
+        "what a broker adds to it later is left out",
+        "jobs/foreign.py",
+        "    if run_in(data) is not None:",
+        "    if False:",
+        FOREIGN + "test_every_attempt_is_given_the_same",
+    ),
+    Mutation(
+        "D6",
+        "who looks at such a job sees its signal",
+        "jobs/queue.py",
+        "        return replace(job, data=data)",
+        "        return job",
+        FOREIGN + "test_who_looks_on_sees_the_signal",
+    ),
+    Mutation(
+        "D6",
+        "BullMQ's name of it is told to the function",
+        "adapters/bullmq/wire.py",
+        '        saved=saved,\n        name=text_of(fields.get(b"name", b"")),',
+        "        saved=saved,",
+        FOREIGN + "test_what_node_adds_by_name_runs_as_the_collateral_of_that_name",
     ),
     Mutation(
         "D6",

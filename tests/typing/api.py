@@ -19,6 +19,7 @@ from cnstra import (
     Context,
     DoNotRetry,
     FailedTask,
+    ForeignJob,
     Job,
     JobFailed,
     Neuron,
@@ -268,6 +269,17 @@ async def jobs(queue: Queue, job: Job) -> None:
     except BrokerRefused as refused:
         assert_type((refused.url, refused.action, refused.remedy), tuple[str, str, str])
         assert_type(refused.reason, object)
+
+
+def read(foreign: ForeignJob) -> Signal[Item]:
+    return request.create_signal({"id": foreign.data["id"]})
+
+
+def read_nothing(foreign: ForeignJob) -> None: ...
+
+
+Queue("jobs", "memory://jobs", foreign=read)
+Queue("jobs", "memory://jobs", foreign=read_nothing)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def failures() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf, isfinite
@@ -20,6 +21,7 @@ from cnstra.durable.wire import from_wire
 from cnstra.engine.signals import Signal
 from cnstra.errors import (
     BrokerUnavailable,
+    ForeignJobUnread,
     InvalidOption,
     MessageTooLarge,
     QueueClosed,
@@ -34,6 +36,7 @@ from cnstra.jobs.broker import (
     TransactionalBroker,
 )
 from cnstra.jobs.envelope import job_data
+from cnstra.jobs.foreign import ForeignReader, in_our_form
 from cnstra.jobs.incumbents import Incumbents
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
@@ -55,6 +58,8 @@ class Queue:
         another adapter.
     store: where progress is kept, on a broker that brings no store: a URL, a store, or
         `CNSTRA_STORE`.
+    foreign: makes the signal of a job that another program has added in a form of its own: a
+        function that is given a `ForeignJob`, and says the same each time.
     keep_results: seconds, or a `timedelta`, for which completed jobs are kept.
     tracing: gives jobs a trace to carry, such as `cnstra.telemetry.otel.Telemetry()`.
 
@@ -69,16 +74,21 @@ class Queue:
         url: str,
         *,
         store: str | ProgressStore | None = None,
+        foreign: ForeignReader | None = None,
         keep_results: float | timedelta = KEEP_RESULTS,
         clock: Clock = SYSTEM_CLOCK,
         tracing: Tracing | None = None,
     ) -> None:
         if not name:
             raise InvalidOption(option="name", value=name, remedy="name the queue")
+        if foreign is not None and not callable(foreign):
+            remedy = "give a function that makes the signal of a ForeignJob"
+            raise InvalidOption(option="foreign", value=foreign, remedy=remedy)
         self.name = name
         self.url = url
         self.clock = clock
         self.tracing = tracing
+        self.foreign = foreign
         self.keep_results = seconds(keep_results)
         self.io = IOThread(f"cnstra-io {name}")
         chosen = _chosen(store, clock)
@@ -355,13 +365,25 @@ class Queue:
     async def record(self, job_id: str) -> JobRecord | None:
         """All that the broker holds of a job."""
         _require_text(job_id=job_id)
-        return await self._call(lambda: self.broker.get(job_id))
+        found = await self._call(lambda: self.broker.get(job_id))
+        return None if found is None else self._in_our_form(found)
 
     async def jobs(
         self, state: JobState | None = None, *, limit: int = 100, offset: int = 0
     ) -> Sequence[JobRecord]:
         """Jobs, newest first."""
-        return await self._call(lambda: self.broker.jobs(state, limit=limit, offset=offset))
+        found = await self._call(lambda: self.broker.jobs(state, limit=limit, offset=offset))
+        return [self._in_our_form(job) for job in found]
+
+    def _in_our_form(self, job: JobRecord) -> JobRecord:
+        """The job, as its worker reads it; as it is, where that cannot be done."""
+        if self.foreign is None:
+            return job
+        try:
+            data = in_our_form(job.id, job.data, job.name, job.run, self.foreign)
+        except ForeignJobUnread:
+            return job
+        return replace(job, data=data)
 
     async def counts(self) -> Mapping[JobState, int]:
         """How many jobs are in each state, as far as the broker can count them."""
