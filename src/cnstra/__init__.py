@@ -26,6 +26,7 @@ from cnstra.errors import (
 )
 from cnstra.history.history import History
 from cnstra.jobs.blocking import blocking
+from cnstra.jobs.foreign import ForeignJob
 from cnstra.jobs.job import Job
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.queue import Queue
@@ -46,6 +47,7 @@ __all__ = [
     "Context",
     "DoNotRetry",
     "FailedTask",
+    "ForeignJob",
     "History",
     "Job",
     "JobFailed",

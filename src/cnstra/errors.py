@@ -1,6 +1,7 @@
 """Every error that cnstra raises. The docstring of each is its message, with the remedy in it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,15 +12,23 @@ LONGEST_QUOTE = 600
 class CnstraError(Exception):
     """Something in cnstra went wrong."""
 
-    def __init__(self, message: str | None = None, **context: Any) -> None:
+    def __init__(self, message: object = None, *more: object, **context: Any) -> None:
         self.context = context
         for name, value in context.items():
             setattr(self, name, value)
-        told = {name: _brief(value) for name, value in context.items()}
-        super().__init__(message or " ".join((self.__doc__ or "").format(**told).split()))
+        super().__init__(message or _worded(self.__doc__ or "", context), *more)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), self.context)
+        return _rebuild, (type(self), self.args), vars(self)
+
+
+def _worded(template: str, context: dict[str, Any]) -> str:
+    """The docstring of an error, filled in; as it stands where that cannot be done, as it may be
+    a user's, and must not become another error.
+    """
+    with suppress(Exception):
+        template = template.format(**{name: _brief(value) for name, value in context.items()})
+    return " ".join(template.split())
 
 
 def _brief(value: object) -> object:
@@ -29,8 +38,11 @@ def _brief(value: object) -> object:
     return value
 
 
-def _rebuild(kind: type[CnstraError], message: str, context: dict[str, Any]) -> CnstraError:
-    return kind(message, **context)
+def _rebuild(kind: type[CnstraError], args: tuple[object, ...]) -> CnstraError:
+    """Not by its constructor, which may be a user's and take something else."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 # --- A graph that cannot be built -------------------------------------------------------------
@@ -63,8 +75,7 @@ class IncompleteBinding(DefinitionError):
 
 
 class InvalidHandler(DefinitionError):
-    """The handler {handler} of neuron {neuron!r} must take (payload), (payload, axon) or
-    (payload, axon, ctx)."""
+    """The handler {handler} of neuron {neuron!r} must {duty}."""
 
 
 class UnstoppableHandler(DefinitionError):
@@ -275,12 +286,11 @@ class RetryAfter(CnstraError):
 
     delay: float
 
-    def __init__(self, delay: float | timedelta, message: str | None = None, **_: Any) -> None:
+    def __init__(
+        self, delay: float | timedelta, message: object = None, *more: object, **context: Any
+    ) -> None:
         wait = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
-        super().__init__(message, delay=wait)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.delay, str(self))
+        super().__init__(message, *more, delay=wait, **context)
 
 
 # --- Effects ------------------------------------------------------------------------------------
@@ -356,6 +366,12 @@ class UndecodableJob(JobError):
     {{"collateralName": ..., "payload": ...}}}}."""
 
 
+class ForeignJobUnread(UndecodableJob):
+    """No signal could be made of the data of job {job_id!r}, which another program has added
+    ({reason}). Mend the function that was given to Queue(..., foreign=...), then redrive the
+    job."""
+
+
 class JobUnreadable(JobError):
     """What is stored of the job is not of the types that it was stored with: {reason}. Somebody
     else has written to it."""
@@ -378,6 +394,9 @@ class JobCancelled(JobError):
 class JobFailed(JobError):
     """Job {job_id!r} failed: {reason}."""
 
+    job_id: str
+    error: Mapping[str, Any] | None
+
 
 class NotEditable(JobError):
     """Job {job_id!r} cannot be edited: {reason}."""
@@ -391,14 +410,28 @@ class BrokerUnavailable(JobError):
     """The broker at {url} cannot be reached ({reason}): check that it runs and that the URL is
     right."""
 
+    url: str
+    reason: object
+
 
 class BrokerRefused(JobError):
     """The broker at {url} refused {action} ({reason}): {remedy}."""
+
+    url: str
+    action: str
+    reason: object
+    remedy: str
 
 
 class QueueMismatch(JobError):
     """RabbitMQ at {url} has a queue {queue!r} of another kind: its {argument} is {found}, ours
     {ours}. Delete it there once it is empty, or give the Queue another name. It was not touched."""
+
+    queue: str
+    url: str
+    argument: str
+    found: object
+    ours: object
 
 
 class NotOurDatabase(JobError):
@@ -419,9 +452,14 @@ class MigrationRequired(JobError):
     """The schema {schema!r} at {url} is {found}, and this role may not change that ({reason}): run
     `cnstra migrate {url}` as the role that owns the database, then grant this one its use."""
 
+    schema: str
+    url: str
+    found: object
+    reason: object
+
 
 class UnknownScheme(JobError, ValueError):
-    """No adapter for the scheme of {url!r}. Installed: {known}."""
+    """No adapter for the scheme of {url!r}{suggestion}. Installed: {known}."""
 
 
 class MissingExtra(JobError, ImportError):

@@ -26,6 +26,7 @@ ON_NATS = {
     "test_d10_values",
     "test_d11_results",
     "test_explanation",
+    "test_foreign_jobs",
     "test_former_names",
     "test_hostile_jobs",
     "test_hostile_progress",

@@ -399,6 +399,25 @@ async def test_do_not_retry_goes_to_the_dead_letters_at_once(url: str) -> None:
     assert (dead.error["name"], dead.error["message"]) == ("DoNotRetry", "the customer is gone")
 
 
+class CardRefused(DoNotRetry):
+    """The bank said {code}."""
+
+
+@pytest.mark.parametrize("details", [(), ("refused", 402)])
+async def test_an_error_derived_from_do_not_retry_is_no_more_retried_than_that(
+    url: str, details: tuple[object, ...]
+) -> None:
+    def handler(payload: int) -> None:
+        raise CardRefused(*details)
+
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=9)
+        await drain(queue, CNS([neuron("n").dendrite(entry, handler)]), results=[])
+        dead = await record_of(queue, job.id)
+    assert (dead.state, dead.attempts_made) == ("dead", 1)
+    assert dead.error["name"] == "CardRefused"
+
+
 @pytest.mark.parametrize(
     ("asked", "pause"),
     [

@@ -10,7 +10,6 @@ from cnstra import Queue
 from cnstra.adapters.bullmq import diagnosis as redis
 from cnstra.adapters.nats import diagnosis as nats
 from cnstra.adapters.postgres import diagnosis as postgres
-from cnstra.durable.adapters import shown
 from cnstra.jobs.diagnosis import Finding, clock_finding, examine
 from tests.manual_clock import ManualClock
 from tests.redis_server import RedisServer
@@ -66,21 +65,6 @@ async def test_passwords_are_not_told(empty_redis: RedisServer) -> None:
         found = await examine(queue)
 
     assert found[0].message.startswith(f"{empty_redis.url.replace('//', '//***@')} answers")
-
-
-@pytest.mark.parametrize(
-    ("url", "told"),
-    [
-        ("amqp://guest:secret@host:5672/v", "amqp://***@host:5672/v"),
-        ("postgresql://me:sec/ret@host/app?sslmode=require", "postgresql://***@host/app"),
-        ("nats://secret@one:4222,two:4222", "nats://***@one:4222,two:4222"),
-        ("redis://host?password=secret", "redis://host"),
-        ("sqlite:////srv/a@b.db?synchronous=normal", "sqlite:////srv/a@b.db"),
-        ("sqs://eu-central-1", "sqs://eu-central-1"),
-    ],
-)
-def test_an_address_is_shown_without_its_secrets(url: str, told: str) -> None:
-    assert shown(url) == told
 
 
 async def test_a_broker_that_is_not_there_is_the_one_finding() -> None:

@@ -231,6 +231,23 @@ async def test_nonsense_is_not_enqueued(url: str, options: Any, part: str) -> No
         assert sum((await queue.counts()).values()) == 0
 
 
+@pytest.mark.parametrize("option", ["job_id", "ordering_key", "one_at_a_time"])
+async def test_a_name_is_a_text_not_the_key_of_a_database(url: str, option: str) -> None:
+    options: dict[str, Any] = {option: 42}
+    async with Queue("q", url) as queue:
+        with pytest.raises(InvalidOption, match=f"{option}=42 is not valid: give a text"):
+            await queue.enqueue(entry.create_signal(1), **options)
+        assert sum((await queue.counts()).values()) == 0
+
+
+async def test_a_job_is_looked_up_and_steered_by_a_text(url: str) -> None:
+    key: Any = 42
+    async with Queue("q", url) as queue:
+        for call in (queue.get, queue.record, queue.cancel, queue.redrive, queue.remove):
+            with pytest.raises(InvalidOption, match="job_id=42 is not valid: give a text"):
+                await call(key)
+
+
 def test_a_queue_needs_a_name_and_a_known_scheme() -> None:
     with pytest.raises(InvalidOption, match="name the queue"):
         Queue("", "memory://x")
@@ -384,6 +401,28 @@ async def test_so_many_jobs_run_at_once(url: str) -> None:
 
 async def _done(jobs: Sequence[Job]) -> bool:
     return all([await job.state() == "completed" for job in jobs])
+
+
+async def test_a_rate_limit_that_is_not_shared_is_told_when_a_worker_starts(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Queue("q", url) as queue:
+        shared = queue.broker.capabilities.shared_rate_limit
+        for limit in (None, RateLimit(100)):
+            await drain(queue, single(Story()), rate_limit=limit)
+
+    told = [line for line in caplog.messages if "holds for this process alone" in line]
+    assert len(told) == (0 if shared else 1)
+    assert all("RateLimit(jobs=100, per=1.0)" in line for line in told)
+
+
+async def test_what_is_not_counted_or_told_of_a_queue_is_what_its_broker_says(url: str) -> None:
+    async with Queue("q", url) as queue:
+        able, counts = queue.broker.capabilities, await queue.counts()
+        assert ("completed" in counts) == ("completed" in able.lists)
+        if not able.events:
+            with pytest.raises(Unsupported, match="events"):
+                await anext(queue.events())
 
 
 async def test_a_rate_limit_holds_over_all_workers(url: str, clock: TravellingClock) -> None:
@@ -553,7 +592,7 @@ async def test_a_run_alone_may_be_aborted_and_cancelled(url: str) -> None:
 
     story = Story()
     entered = story.stands("second")
-    options: dict[str, Any] = {"key": "k", "store": url, "results": [output], "grace": 0.0}
+    options: dict[str, Any] = {"key": "k", "store": url, "results": [output], "grace": timedelta(0)}
     controller = AbortController()
     first = asyncio.create_task(
         run_durably(

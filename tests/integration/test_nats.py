@@ -447,7 +447,7 @@ async def test_the_first_server_that_answers_is_taken(
         ("nats://h?credits=x", "its options are"),
         ("nats://h/a.b", "namespace of letters"),
         ("nats://h?replicas=9", "replicas is a number"),
-        ("nats://h:port", "Port could not be cast"),
+        ("nats://h:port", "its ports are numbers"),
         ("tls://me:secret@h?tls_ca=/nowhere", "certificates cannot be read"),
     ],
 )

@@ -12,6 +12,8 @@ RENAMED = "integration/test_former_names.py::"
 D6 = "integration/test_d6_nothing_lost.py::"
 D7 = "integration/test_d7_io_thread.py::"
 D8 = "integration/test_d8_parking.py::"
+ADDRESSES = "unit/test_addresses.py::"
+FOREIGN = "integration/test_foreign_jobs.py::"
 D9 = "integration/test_d9_counters.py::"
 D10 = "integration/test_d10_values.py::"
 D11 = "integration/test_d11_results.py::"
@@ -340,6 +342,102 @@ MUTATIONS = (
         "        if not failures and self._released is not None:",
         "        if False:",
         D9 + "test_a_shutdown_costs_neither",
+    ),
+    Mutation(
+        "D6",
+        "a job id that is no text is refused, on each broker alike",
+        "jobs/queue.py",
+        "        if value is not None and not isinstance(value, str):",
+        "        if False:",
+        "integration/test_jobs.py::test_a_name_is_a_text_not_the_key_of_a_database",
+    ),
+    Mutation(
+        "D6",
+        "a job of another program is read as the queue is told",
+        "jobs/attempt.py",
+        "        if foreign is None:",
+        "        if True:",
+        FOREIGN + "test_a_job_of_another_program_runs_as_the_signal_that_is_made_of_it",
+    ),
+    Mutation(
+        "D6",
+        "one of ours is left alone",
+        "jobs/foreign.py",
+        "    if _is_ours(job_id, data):",
+        "    if False:",
+        FOREIGN + "test_a_job_of_ours_is_not_given_to_the_function",
+    ),
+    Mutation(
+        "D6",
+        "what a broker adds to it later is left out",
+        "jobs/foreign.py",
+        "    if run_in(data) is not None:",
+        "    if False:",
+        FOREIGN + "test_every_attempt_is_given_the_same",
+    ),
+    Mutation(
+        "D6",
+        "who looks at such a job sees its signal",
+        "jobs/queue.py",
+        "        return replace(job, data=data)",
+        "        return job",
+        FOREIGN + "test_who_looks_on_sees_the_signal",
+    ),
+    Mutation(
+        "D6",
+        "BullMQ's name of it is told to the function",
+        "adapters/bullmq/wire.py",
+        '        saved=saved,\n        name=text_of(fields.get(b"name", b"")),',
+        "        saved=saved,",
+        FOREIGN + "test_what_node_adds_by_name_runs_as_the_collateral_of_that_name",
+    ),
+    Mutation(
+        "D6",
+        "a rate limit that is not shared is told at the start",
+        "jobs/consumer.py",
+        "            logger.warning(NOT_SHARED, self._rate_limit, self._queue.place)",
+        "            pass",
+        "integration/test_jobs.py::test_a_rate_limit_that_is_not_shared_is_told_when_a_worker_starts",
+    ),
+    Mutation(
+        "D9",
+        "a refused address keeps its password to itself",
+        "durable/adapters.py",
+        "            url=shown(url),",
+        "            url=url,",
+        ADDRESSES + "test_a_scheme_of_no_adapter_is_refused_without_its_secrets",
+    ),
+    Mutation(
+        "D9",
+        "where the options begin is not guessed",
+        "durable/adapters.py",
+        '    if "?" in who:',
+        "    if False:",
+        ADDRESSES + "test_an_address_is_shown_without_its_secrets",
+    ),
+    Mutation(
+        "D9",
+        "a port that is none is no ValueError",
+        "adapters/bullmq/location.py",
+        "    except ValueError:",
+        "    except ArithmeticError:",
+        ADDRESSES + "test_a_url_that_nobody_can_read_is_refused_without_its_secrets",
+    ),
+    Mutation(
+        "D9",
+        "an error of a user's that cannot word itself stays what it is",
+        "errors.py",
+        "    with suppress(Exception):",
+        "    with suppress():",
+        D9 + "test_an_error_derived_from_do_not_retry_is_no_more_retried_than_that",
+    ),
+    Mutation(
+        "D9",
+        "an error comes out of another process as it went in, without its constructor",
+        "errors.py",
+        "    error = kind.__new__(kind)\n",
+        "    error = kind(*args)\n",
+        "unit/test_errors.py::" + "test_an_error_with_a_constructor_of_its_own_stays_what_it_is",
     ),
     Mutation(
         "D9",

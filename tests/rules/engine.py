@@ -14,6 +14,7 @@ R8 = "unit/test_r8_listeners.py::"
 R9 = "unit/test_r9_limits.py::"
 R10 = "unit/test_r10_snapshots.py::"
 RECORDED = "unit/test_recorded_runs.py::"
+DEFINITIONS = "unit/test_definitions.py::"
 STORE = "unit/test_context_store.py::"
 
 MUTATIONS = (
@@ -167,6 +168,30 @@ MUTATIONS = (
         "        if False:",
         R4 + "test_two_dendrites_of_one_neuron_on_one_collateral_are_an_error",
     ),
+    Mutation(
+        "R4",
+        "a dendrite without its collateral is refused",
+        "engine/neurons.py",
+        "    if strangers or not found:",
+        "    if False:",
+        DEFINITIONS + "test_a_dendrite_answers_to_collaterals_or_is_refused_where_it_is_written",
+    ),
+    Mutation(
+        "R4",
+        "a dendrite without its handler is refused",
+        "engine/neurons.py",
+        "    if not callable(handler):",
+        "    if False:",
+        DEFINITIONS + "test_what_is_no_function_is_no_handler",
+    ),
+    Mutation(
+        "R9",
+        "a limit of nothing is refused for a dendrite as for a neuron",
+        "engine/neurons.py",
+        "else _deadline(max_duration)",
+        "else seconds(max_duration)",
+        DEFINITIONS + "test_a_duration_is_above_zero_for_a_neuron_and_for_one_dendrite",
+    ),
     # --- R5
     Mutation(
         "R5",
@@ -248,6 +273,38 @@ MUTATIONS = (
         "        if self.closing or not more:",
         "        if not more:",
         R6 + "test_running_handlers_may_finish_and_what_they_emit_is_owed",
+    ),
+    Mutation(
+        "R6",
+        "the grace of a run may be a timedelta",
+        "engine/cns.py",
+        "            run.grace = seconds(grace)",
+        "            run.grace = grace",
+        R6 + "test_the_grace_period_may_be_chosen",
+    ),
+    Mutation(
+        "R6",
+        "that of an inner run too",
+        "engine/inner.py",
+        "else seconds(grace)",
+        "else grace",
+        R6 + "test_the_grace_period_may_be_chosen",
+    ),
+    Mutation(
+        "R6",
+        "and that of an abort",
+        "engine/stimulation.py",
+        "            self.grace = seconds(grace)",
+        "            self.grace = grace",
+        R6 + "test_the_grace_period_may_be_chosen",
+    ),
+    Mutation(
+        "R6",
+        "and that of a run alone",
+        "durable/run.py",
+        "durability, seconds(grace), crash_limit)",
+        "durability, grace, crash_limit)",
+        "integration/test_jobs.py::test_a_run_alone_may_be_aborted_and_cancelled",
     ),
     Mutation(
         "R6",

@@ -34,8 +34,8 @@ MUTATIONS = [
         "SHELL",
         "passwords are not told",
         "durable/adapters.py",
-        'rest = f"***@{place}" if at else place',
-        "del at, place",
+        '    who, at, place = rest.rpartition("@")',
+        '    who, at, place = "", "", rest',
         "integration/test_diagnosis.py::test_passwords_are_not_told",
     ),
     Mutation(

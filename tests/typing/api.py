@@ -4,7 +4,7 @@ Each `ignore` here is a demand: the checkers complain about one that is not need
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol, Self, TypedDict, assert_type
@@ -14,19 +14,28 @@ from cnstra import (
     AbortController,
     AbortSignal,
     ActivationTask,
+    BrokerUnavailable,
     Collateral,
     Context,
+    DoNotRetry,
     FailedTask,
+    ForeignJob,
+    Job,
+    JobFailed,
     Neuron,
+    Queue,
     Resource,
     Response,
+    RetryAfter,
     Signal,
     Stimulation,
+    StimulationFailed,
     collateral,
     neuron,
     payload,
     with_ctx,
 )
+from cnstra.errors import BrokerRefused, MigrationRequired, QueueMismatch
 
 
 class Item(TypedDict):
@@ -144,6 +153,47 @@ def plain_on_either(payload: Item) -> None: ...
 auditor = neuron("auditor", {}).bind(step1.axon, {"step1_out": one})
 
 
+# --- a handler stays the function that it was
+
+
+@step1.dendrite(step1_out)
+def sync_three(payload: Item, axon: Step1Axon, ctx: Context[Executed]) -> list[Signal[Item]]:
+    return [axon.step1_out.create_signal(payload)]
+
+
+async def handlers_are_called(ctx: Context[Executed]) -> None:
+    signal = await step1_on_input({"id": 1}, Step1Axon(step1_out), ctx)
+    assert_type(signal, Signal[Item])
+    assert_type(signal.payload["id"], int)
+    assert_type(sync_three({"id": 1}, Step1Axon(step1_out), ctx), list[Signal[Item]])
+    assert_type(await mapped_on_input({"id": 1}, mapped.axon), Signal[str])
+    plain_on_either({"id": 1})
+    await step1_on_input({"id": 1}, Step1Axon(step1_out))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+# --- one handler of several types
+
+
+@neuron("either").dendrite([request, output])
+def either_of_two(payload: Item | str) -> None: ...
+
+
+@neuron("either").dendrite([request, step1_out])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+def wrong_payload_of_both(payload: str) -> None: ...
+
+
+# --- with_ctx and a mapping: the axon is untyped there too
+
+built = with_ctx(Executed).neuron("built", {"out": output}, concurrency=2)
+assert_type(built, Neuron[Any, Executed])
+assert_type(with_ctx(Executed).neuron("no axon"), Neuron[Any, Executed])
+
+
+@built.dendrite(request)
+def built_on_input(payload: Item, axon: Any, ctx: Context[Executed]) -> Signal[str]:
+    return axon.out.create_signal("text")  # type: ignore[no-any-return]
+
+
 # --- runs
 
 
@@ -196,6 +246,57 @@ async def runs() -> None:
 
 def without_a_loop() -> None:
     assert_type(cns.run(request.create_signal({"id": 1}), concurrency=2), Stimulation)
+
+
+# --- jobs, and the errors that one catches
+
+
+async def jobs(queue: Queue, job: Job) -> None:
+    try:
+        assert_type(await job.result(timeout=3), dict[str, Any])
+    except JobFailed as failed:
+        assert_type(failed.job_id, str)
+        assert_type(failed.error, Mapping[str, Any] | None)
+    except BrokerUnavailable as away:
+        assert_type(away.url, str)
+        assert_type(away.reason, object)
+    except MigrationRequired as behind:
+        assert_type((behind.schema, behind.url), tuple[str, str])
+        assert_type((behind.found, behind.reason), tuple[object, object])
+    except QueueMismatch as other:
+        assert_type((other.queue, other.url, other.argument), tuple[str, str, str])
+        assert_type((other.ours, other.found), tuple[object, object])
+    except BrokerRefused as refused:
+        assert_type((refused.url, refused.action, refused.remedy), tuple[str, str, str])
+        assert_type(refused.reason, object)
+
+
+def read(foreign: ForeignJob) -> Signal[Item]:
+    return request.create_signal({"id": foreign.data["id"]})
+
+
+def read_nothing(foreign: ForeignJob) -> None: ...
+
+
+Queue("jobs", "memory://jobs", foreign=read)
+Queue("jobs", "memory://jobs", foreign=read_nothing)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def failures() -> None:
+    try:
+        await cns.stimulate(request.create_signal({"id": 1}), grace=timedelta(seconds=1))
+    except StimulationFailed as failed:
+        assert_type(failed.failed_tasks, Sequence[Any])
+        assert_type(failed.listener_errors, Sequence[BaseException])
+
+
+class Refused(DoNotRetry):
+    """The bank said {code}."""
+
+
+Refused("refused", 402)
+Refused(code=402)
+RetryAfter(timedelta(seconds=1), "busy", 503, code=503)
 
 
 # --- inner runs

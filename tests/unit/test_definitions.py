@@ -17,6 +17,7 @@ from cnstra.errors import (
     IncompleteBinding,
     InvalidHandler,
     InvalidName,
+    InvalidOption,
 )
 from tests.graphs import entry, middle, out, passing, sink
 
@@ -230,10 +231,54 @@ async def async_generator(payload: int) -> Any:
     yield
 
 
-@pytest.mark.parametrize("handler", [nothing, too_many, keyword_only, generator, async_generator])
+@pytest.mark.parametrize("handler", [nothing, too_many, keyword_only])
 def test_a_handler_of_another_shape_is_refused_by_name(handler: Any) -> None:
     with pytest.raises(InvalidHandler, match=f"{handler.__name__} of neuron 'n' must take"):
         neuron("n", {}).dendrite(entry, handler)
+
+
+@pytest.mark.parametrize("handler", [generator, async_generator])
+def test_a_generator_is_told_to_return_what_it_yields(handler: Any) -> None:
+    with pytest.raises(InvalidHandler, match=f"{handler.__name__} of neuron 'n' must return"):
+        neuron("n", {}).dendrite(entry, handler)
+
+
+@pytest.mark.parametrize("handler", [5, None, "on_entry"])
+def test_what_is_no_function_is_no_handler(handler: Any) -> None:
+    n = neuron("n", {})
+
+    for bind in (n.dendrite, lambda one, fn: n.bind({"one": one}, {"one": fn})):
+        with pytest.raises(InvalidHandler, match="of neuron 'n' must be a function"):
+            bind(entry, handler)
+    assert n.dendrites == []
+
+
+@pytest.mark.parametrize("what", [nothing, "entry", 5, [], [entry, "out"], [nothing], {"a": entry}])
+def test_a_dendrite_answers_to_collaterals_or_is_refused_where_it_is_written(what: Any) -> None:
+    n = neuron("n", {})
+
+    with pytest.raises(DefinitionError, match="of neuron 'n' answers to collaterals, not to"):
+        n.dendrite(what)
+    with pytest.raises(DefinitionError, match="of neuron 'n' answers to collaterals, not to"):
+        n.dendrite(what, lambda payload: None)
+    assert n.dendrites == []
+
+
+def test_a_decorator_without_its_collateral_is_told_what_to_write() -> None:
+    n = neuron("n", {})
+
+    with pytest.raises(DefinitionError, match=r"not to .*handle: write @neuron\.dendrite\(coll"):
+
+        @n.dendrite
+        def handle(payload: int) -> None: ...
+
+
+def test_the_collaterals_of_a_dendrite_may_come_from_any_iterable() -> None:
+    n = neuron("n", {})
+
+    n.dendrite(one for one in (entry, middle))(lambda payload: None)
+
+    assert [each.collateral for each in n.dendrites] == [entry, middle]
 
 
 # --- bind
@@ -311,6 +356,19 @@ def test_durations_are_seconds_or_a_timedelta() -> None:
     for limit in (90, 90.0, timedelta(minutes=1, seconds=30)):
         (dendrite,) = neuron("n", {}, max_duration=limit).dendrite(entry, handle).dendrites
         assert dendrite.max_duration == 90.0
+
+
+@pytest.mark.parametrize("limit", [0, -1, timedelta(0), float("nan")])
+def test_a_duration_is_above_zero_for_a_neuron_and_for_one_dendrite(limit: Any) -> None:
+    async def handle(payload: int) -> None: ...
+
+    n = neuron("n", {})
+
+    with pytest.raises(InvalidOption, match=r"max_duration=.* seconds above zero"):
+        neuron("other", {}, max_duration=limit)
+    with pytest.raises(InvalidOption, match=r"max_duration=.* seconds above zero"):
+        n.dendrite(entry, handle, max_duration=limit)
+    assert n.dendrites == []
 
 
 # --- the network

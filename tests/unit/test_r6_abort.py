@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -119,20 +120,45 @@ async def test_after_the_grace_period_handlers_are_cancelled_and_owed() -> None:
     assert "shutdown" in str(failed.error)
 
 
-@pytest.mark.parametrize("at_start", [True, False])
-async def test_the_grace_period_may_be_chosen(at_start: bool) -> None:
+@pytest.mark.parametrize("grace", [60.0, timedelta(minutes=1)])
+@pytest.mark.parametrize("where", ["stimulate", "activate", "an inner run", "abort"])
+async def test_the_grace_period_may_be_chosen(where: str, grace: float | timedelta) -> None:
     clock, door = ManualClock(), Door("door", entry)
     cns = CNS([door.neuron], clock=clock)
-    run = cns.stimulate(entry.create_signal(1), **({"grace": 60.0} if at_start else {}))
+    options = {} if where == "abort" else {"grace": grace}
+    match where:
+        case "activate":
+            tasks = [{"neuronId": "door", "dendriteCollateralName": "entry", "stimulationId": "1",
+                      "input": {"collateralName": "entry", "payload": 1}}]  # fmt: skip
+            run = cns.activate(tasks, **options)
+        case "an inner run":
+            run = await inner(cns, options)
+        case _:
+            run = cns.stimulate(entry.create_signal(1), **options)
     await door.entered.wait()
 
-    run.abort(**({} if at_start else {"grace": 60.0}))
+    run.abort(**({"grace": grace} if where == "abort" else {}))
     await settled()
     await clock.advance(59)
     assert not run.done
     await clock.advance(2)
     assert run.done
     assert len(run.failed_tasks) == 1
+
+
+async def inner(cns: CNS, options: dict[str, Any]) -> Any:
+    """A run that a handler of another CNS has started on `cns` as its own, and does not await."""
+    runs: list[Any] = []
+
+    async def handler(payload: int, axon: Any, ctx: Ctx) -> None:
+        runs.append(ctx.cns.stimulate(entry.create_signal(payload), **options))
+
+    outer = CNS(
+        [*cns.network.neurons.values(), neuron("outer").dendrite(middle, handler)], clock=cns.clock
+    )
+    outer.stimulate(middle.create_signal(1))
+    await settled()
+    return runs[0]
 
 
 async def test_a_second_abort_may_shorten_the_grace() -> None:

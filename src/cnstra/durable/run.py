@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from weakref import ref
 
 import msgspec
 
+from cnstra.clock import seconds
 from cnstra.durable.entries import StartEntry
 from cnstra.durable.io_thread import IOThread, Mailbox
 from cnstra.durable.journal import Durability, Journal
@@ -99,7 +101,7 @@ class DurableOptions:
     def of(
         results: Iterable[Collateral[Any] | str] = (),
         durability: Durability = "behind",
-        grace: float = DEFAULT_GRACE,
+        grace: float | timedelta = DEFAULT_GRACE,
         crash_limit: int | None = DEFAULT_CRASH_LIMIT,
     ) -> "DurableOptions":
         """The options, checked. Raises `InvalidOption`."""
@@ -110,7 +112,7 @@ class DurableOptions:
             remedy = "allow at least 1, or None for no limit"
             raise InvalidOption(option="crash_limit", value=crash_limit, remedy=remedy)
         names = frozenset(one if isinstance(one, str) else one.name for one in results)
-        return DurableOptions(names, durability, grace, crash_limit)
+        return DurableOptions(names, durability, seconds(grace), crash_limit)
 
 
 class DurableRun:
@@ -197,7 +199,7 @@ class DurableRun:
             await stimulation.wait_until_done()
         return await self._conclude(stimulation, recording)
 
-    def abort(self, reason: object = None, *, grace: float | None = None) -> None:
+    def abort(self, reason: object = None, *, grace: float | timedelta | None = None) -> None:
         """Start nothing new. Called again with a shorter `grace`, it is faster."""
         if self._stimulation is not None:
             self._stimulation.abort(reason, grace=grace)

@@ -40,7 +40,7 @@ async def run_durably(
     store: str | ProgressStore,
     results: Iterable[Collateral[Any] | str] = (),
     durability: Durability = "behind",
-    grace: float = DEFAULT_GRACE,
+    grace: float | timedelta = DEFAULT_GRACE,
     crash_limit: int | None = DEFAULT_CRASH_LIMIT,
     keep_results: float | timedelta = KEEP_RESULTS,
     abort_signal: AbortSignal | None = None,
@@ -54,6 +54,7 @@ async def run_durably(
 
     key: names the run: the task's id, or whatever is the same when it is tried again.
     results: the collaterals whose payloads are returned.
+    grace: seconds, or a `timedelta`, that an abort leaves to running handlers.
     keep_results: seconds for which a finished run is remembered: a further call returns its result.
 
     Returns `{"results": [...]}`. Raises `StimulationFailed` when the run still owes something (call

@@ -4,10 +4,11 @@ import asyncio
 import copy
 from asyncio.events import _get_running_loop  # pyright: ignore
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from cnstra.clock import SYSTEM_CLOCK, Clock
+from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
 from cnstra.engine.abort import AbortSignal
 from cnstra.engine.audience import Audience, Listener
 from cnstra.engine.context import Context, Stimulator
@@ -104,7 +105,7 @@ class CNS:
         concurrency: int | None = None,
         max_neuron_hops: int | None = None,
         stimulation_id: str | None = None,
-        grace: float = DEFAULT_GRACE,
+        grace: float | timedelta = DEFAULT_GRACE,
     ) -> Stimulation:
         """Start a run with one signal or several, and return it.
 
@@ -118,7 +119,8 @@ class CNS:
         concurrency: how many activations of this run may run at once.
         max_neuron_hops: how many neurons a path of this run may pass; one more is a failed task.
         stimulation_id: the run's id; made where it is not given.
-        grace: seconds that an abort leaves to running handlers before it cancels them.
+        grace: seconds (or a `timedelta`) that an abort leaves to running handlers before it cancels
+            them.
 
         Raises `UnknownCollateral`, `InvalidSignal`, `ResourcesNotOpen`, and `InvalidPayload` for a
         wire form whose payload is of the wrong type.
@@ -139,7 +141,7 @@ class CNS:
         concurrency: int | None = None,
         max_neuron_hops: int | None = None,
         stimulation_id: str | None = None,
-        grace: float = DEFAULT_GRACE,
+        grace: float | timedelta = DEFAULT_GRACE,
     ) -> Stimulation:
         """Continue a run from the tasks that it owes.
 
@@ -236,7 +238,7 @@ class CNS:
         concurrency: int | None,
         max_neuron_hops: int | None,
         stimulation_id: str | None,
-        grace: float,
+        grace: float | timedelta,
     ) -> Stimulation:
         """A run with these options. What is the default costs a tiny run no more than a look."""
         store = context_store(self.network, context_values) if context_values else None
@@ -248,7 +250,7 @@ class CNS:
         if max_neuron_hops is not None:
             run.max_hops = limit("max_neuron_hops", max_neuron_hops)
         if grace != DEFAULT_GRACE:
-            run.grace = grace
+            run.grace = seconds(grace)
         return run
 
     def _new_run(self, stimulation_id: str | None, store: ContextStore | None) -> Stimulation:

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast, overload
 
 from cnstra.engine.abort import AbortSignal, ObservedSignal
@@ -42,7 +43,7 @@ class InnerRun(Protocol):
     @property
     def frontier(self) -> list[Any]: ...
 
-    def abort(self, reason: object = None, *, grace: float | None = None) -> None: ...
+    def abort(self, reason: object = None, *, grace: float | timedelta | None = None) -> None: ...
 
     def raise_for_failures(self) -> None: ...
 
@@ -65,7 +66,7 @@ class Stimulator(Protocol):
         concurrency: int | None = None,
         max_neuron_hops: int | None = None,
         stimulation_id: str | None = None,
-        grace: float | None = None,
+        grace: float | timedelta | None = None,
     ) -> InnerRun: ...
 
     def activate(
@@ -79,7 +80,7 @@ class Stimulator(Protocol):
         concurrency: int | None = None,
         max_neuron_hops: int | None = None,
         stimulation_id: str | None = None,
-        grace: float | None = None,
+        grace: float | timedelta | None = None,
     ) -> InnerRun: ...
 
 

@@ -1,8 +1,10 @@
 """The network as a handler sees it: `ctx.cns`."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+from cnstra.clock import seconds
 from cnstra.engine.abort import AbortSignal
 from cnstra.engine.audience import Audience, Listener
 from cnstra.engine.context import Context
@@ -40,7 +42,7 @@ class InnerCNS:
         concurrency: int | None = None,
         max_neuron_hops: int | None = None,
         stimulation_id: str | None = None,
-        grace: float | None = None,
+        grace: float | timedelta | None = None,
     ) -> Stimulation:
         """Like `CNS.stimulate`; the run inherits this activation's abort, permits and listeners."""
         run = self._run(
@@ -59,7 +61,7 @@ class InnerCNS:
         concurrency: int | None = None,
         max_neuron_hops: int | None = None,
         stimulation_id: str | None = None,
-        grace: float | None = None,
+        grace: float | timedelta | None = None,
     ) -> Stimulation:
         """Like `CNS.activate`, as an inner run."""
         found = tasks_of(self._network, tasks)
@@ -74,7 +76,7 @@ class InnerCNS:
         concurrency: int | None,
         max_neuron_hops: int | None,
         stimulation_id: str | None,
-        grace: float | None,
+        grace: float | timedelta | None,
     ) -> Stimulation:
         outer = self._context
         around = outer.run.audience
@@ -82,7 +84,7 @@ class InnerCNS:
         run.outer = outer
         run.lulls = outer.run.lulls
         run.attempt = outer.attempt
-        run.grace = outer.run.grace if grace is None else grace
+        run.grace = outer.run.grace if grace is None else seconds(grace)
         if outer.run.recorder is not None:
             index = len(outer.needed().inner_runs)
             run.recorder = outer.run.recorder.inner(outer.lineage, index)

@@ -31,11 +31,15 @@ Output = Signal[Any] | Sequence[Signal[Any]] | None
 
 Result = Output | Awaitable[Output]
 
+R = TypeVar("R", bound=Result)
+
 Handler = Callable[[P, A, Context[C]], Result] | Callable[[P, A], Result] | Callable[[P], Result]
 """A handler takes (payload), (payload, axon) or (payload, axon, ctx). Parameters with a default are
 its own."""
 
 PLAIN_ARGUMENTS = 3
+TO_COME = object()
+"""The handler, where `dendrite` decorates it."""
 
 
 class Binder(Protocol[P, A, C]):
@@ -43,12 +47,12 @@ class Binder(Protocol[P, A, C]):
 
     @overload
     def __call__(
-        self, fn: Callable[[P, A, Context[C]], Result], /
-    ) -> Callable[[P, A, Context[C]], Result]: ...
+        self, fn: Callable[[P, A, Context[C]], R], /
+    ) -> Callable[[P, A, Context[C]], R]: ...
     @overload
-    def __call__(self, fn: Callable[[P, A], Result], /) -> Callable[[P, A], Result]: ...
+    def __call__(self, fn: Callable[[P, A], R], /) -> Callable[[P, A], R]: ...
     @overload
-    def __call__(self, fn: Callable[[P], Result], /) -> Callable[[P], Result]: ...
+    def __call__(self, fn: Callable[[P], R], /) -> Callable[[P], R]: ...
 
 
 class Dendrite:
@@ -120,16 +124,12 @@ class Neuron(Generic[A, C]):
             raise InvalidName(kind="A neuron", name=name)
         if concurrency is not None and concurrency < 1:
             raise InvalidOption(option="concurrency", value=concurrency, remedy="allow at least 1")
-        if max_duration is not None and seconds(max_duration) <= 0:
-            raise InvalidOption(
-                option="max_duration", value=max_duration, remedy="give seconds above zero"
-            )
         self.name = name
         self.collaterals = collaterals_of(axon, name)
         self.axon = cast(A, SimpleNamespace(**axon) if isinstance(axon, Mapping) else axon)
         self.codec: PayloadCodec[C] = PayloadCodec(f"context of {name}", context)
         self.concurrency = concurrency
-        self.max_duration = None if max_duration is None else seconds(max_duration)
+        self.max_duration = _deadline(max_duration)
         self.in_thread = in_thread
         self.checkpoint = checkpoint
         self.former_names = former_names_of("A neuron", former_names)
@@ -156,6 +156,15 @@ class Neuron(Generic[A, C]):
     @overload
     def dendrite(
         self,
+        collateral: Iterable[Collateral[Any]],
+        /,
+        *,
+        in_thread: bool | None = None,
+        max_duration: float | timedelta | None = None,
+    ) -> Binder[Any, A, C]: ...
+    @overload
+    def dendrite(
+        self,
         collateral: Collateral[P],
         fn: Handler[P, A, C],
         /,
@@ -176,7 +185,7 @@ class Neuron(Generic[A, C]):
     def dendrite(
         self,
         collateral: Any,
-        fn: Any = None,
+        fn: Any = TO_COME,
         /,
         *,
         in_thread: bool | None = None,
@@ -191,12 +200,16 @@ class Neuron(Generic[A, C]):
         max_duration: seconds after which the handler is stopped; where it is not given, the
             neuron's.
 
+        Raises `DefinitionError` for what is no collateral, `InvalidHandler` for what is no handler.
+
         >>> @step1.dendrite(request)
         ... async def on_request(payload, axon, ctx): ...
         """
-        if fn is None:
-            return lambda handler: self._bind_each(collateral, handler, in_thread, max_duration)[1]  # pyright: ignore
-        return self._bind_each(collateral, fn, in_thread, max_duration)[0]
+        sources = _sources(collateral, self.name)
+        if fn is TO_COME:
+            return lambda handler: self._bind_each(sources, handler, in_thread, max_duration)  # pyright: ignore
+        self._bind_each(sources, fn, in_thread, max_duration)
+        return self
 
     def bind(self, axon: object, handlers: Mapping[str, Callable[..., Any]]) -> "Neuron[A, C]":
         """Answer to every collateral of another neuron's axon, by its keys there.
@@ -217,12 +230,15 @@ class Neuron(Generic[A, C]):
         return self
 
     def _bind_each(
-        self, collateral: Any, fn: F, in_thread: bool | None, max_duration: Any
-    ) -> "tuple[Neuron[A, C], F]":
-        single = isinstance(collateral, Collateral)
-        for one in cast(Iterable[Collateral[Any]], [collateral] if single else collateral):
+        self,
+        sources: Iterable[Collateral[Any]],
+        fn: F,
+        in_thread: bool | None,
+        max_duration: float | timedelta | None,
+    ) -> F:
+        for one in sources:
             self._bind(one, fn, in_thread, max_duration)
-        return self, fn
+        return fn
 
     def _bind(
         self,
@@ -233,7 +249,7 @@ class Neuron(Generic[A, C]):
     ) -> None:
         if any(known.collateral.name == collateral.name for known in self.dendrites):
             raise DuplicateDendrite(neuron=self.name, collateral=collateral.name)
-        limit = self.max_duration if max_duration is None else seconds(max_duration)
+        limit = self.max_duration if max_duration is None else _deadline(max_duration)
         threaded = self.in_thread if in_thread is None else in_thread
         dendrite = Dendrite(
             collateral,
@@ -256,6 +272,19 @@ class ContextBuilder(Generic[C]):
     def __init__(self, context: Any) -> None:
         self._context = context
 
+    @overload
+    def neuron(
+        self,
+        name: str,
+        axon: Mapping[str, Collateral[Any]] | None = None,
+        *,
+        concurrency: int | None = None,
+        max_duration: float | timedelta | None = None,
+        in_thread: bool = False,
+        checkpoint: bool = False,
+        former_names: Sequence[str] = (),
+    ) -> Neuron[Any, C]: ...
+    @overload
     def neuron(
         self,
         name: str,
@@ -266,18 +295,10 @@ class ContextBuilder(Generic[C]):
         in_thread: bool = False,
         checkpoint: bool = False,
         former_names: Sequence[str] = (),
-    ) -> Neuron[A, C]:
+    ) -> Neuron[A, C]: ...
+    def neuron(self, name: str, axon: Any = None, **options: Any) -> Any:
         """Like `neuron(name, axon, context=C)`."""
-        return Neuron(
-            name,
-            axon,
-            context=self._context,
-            concurrency=concurrency,
-            max_duration=max_duration,
-            in_thread=in_thread,
-            checkpoint=checkpoint,
-            former_names=former_names,
-        )
+        return neuron(name, axon, context=self._context, **options)
 
 
 def with_ctx(context: type[C]) -> ContextBuilder[C]:
@@ -373,14 +394,38 @@ def collaterals_of(axon: object, neuron: str) -> dict[str, Collateral[Any]]:
     return cast(dict[str, Collateral[Any]], fields)
 
 
+def _sources(collateral: object, neuron: str) -> Sequence[Collateral[Any]]:
+    """What a dendrite answers to: one collateral, or each of several."""
+    several = isinstance(collateral, Iterable) and not isinstance(collateral, str)
+    found = list(cast(Iterable[Any], collateral if several else [collateral]))
+    strangers = [one for one in found if not isinstance(one, Collateral)]
+    if strangers or not found:
+        raise DefinitionError(
+            f"A dendrite of neuron {neuron!r} answers to collaterals, not to "
+            f"{', '.join(map(_name_of, strangers)) or 'none'}: write @neuron.dendrite(collateral) "
+            "above the handler, or neuron.dendrite(collateral, handler)."
+        )
+    return found
+
+
+def _deadline(max_duration: float | timedelta | None) -> float | None:
+    if max_duration is None:
+        return None
+    if not seconds(max_duration) > 0:
+        remedy = "give seconds above zero"
+        raise InvalidOption(option="max_duration", value=max_duration, remedy=remedy)
+    return seconds(max_duration)
+
+
 def _arity_of(handler: Callable[..., Any], neuron: str) -> int:
-    invalid = InvalidHandler(handler=_name_of(handler), neuron=neuron)
+    if not callable(handler):
+        raise _invalid(handler, neuron, "be a function")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise _invalid(handler, neuron, "return its signals, in a list, where it yields them")
     try:
         parameters = list(inspect.signature(handler).parameters.values())
     except (TypeError, ValueError):
         return PLAIN_ARGUMENTS
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise invalid
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return PLAIN_ARGUMENTS
     required = [parameter for parameter in parameters if parameter.default is parameter.empty]
@@ -389,8 +434,12 @@ def _arity_of(handler: Callable[..., Any], neuron: str) -> int:
         one for one in required if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
     ]
     if keyword_only or not 1 <= len(positional) <= PLAIN_ARGUMENTS:
-        raise invalid
+        raise _invalid(handler, neuron, "take (payload), (payload, axon) or (payload, axon, ctx)")
     return len(positional)
+
+
+def _invalid(handler: object, neuron: str, duty: str) -> InvalidHandler:
+    return InvalidHandler(handler=_name_of(handler), neuron=neuron, duty=duty)
 
 
 def _is_coroutine_function(handler: Any) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any, Protocol
 
 from cnstra.clock import Clock
@@ -59,7 +60,7 @@ class Run(RunOfContext, Protocol):
         """That of the abort."""
         ...
 
-    def abort(self, reason: object = None, *, grace: float | None = None) -> None: ...
+    def abort(self, reason: object = None, *, grace: float | timedelta | None = None) -> None: ...
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task of the run's, which nobody else need hold on to."""

@@ -6,9 +6,10 @@ import logging
 import threading
 from asyncio.events import _get_running_loop  # pyright: ignore
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Protocol
 
-from cnstra.clock import Clock
+from cnstra.clock import Clock, seconds
 from cnstra.engine.abort import AbortSignal, ObservedSignal, Remove
 from cnstra.engine.admission import wait_for_permits
 from cnstra.engine.audience import Audience
@@ -152,14 +153,14 @@ class Stimulation:
         """Whether an abort was asked for. A run that owes nothing is complete all the same."""
         return self.closing
 
-    def abort(self, reason: object = None, *, grace: float | None = None) -> None:
+    def abort(self, reason: object = None, *, grace: float | timedelta | None = None) -> None:
         """Start nothing new. Running handlers may finish; those that have not after `grace` seconds
         (5 unless said) are cancelled. Called again with another grace, it counts from then.
 
         May be called from any thread.
         """
         if grace is not None:
-            self.grace = grace
+            self.grace = seconds(grace)
         self._signal().abort(reason)
         self._on_abort()
         if grace is not None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
-from cnstra.durable.adapters import adapter_for
+from cnstra.durable.adapters import adapter_for, shown
 from cnstra.durable.io_thread import IOThread
 from cnstra.errors import InvalidOption
 from cnstra.history.attempts import AttemptLog, Subject
@@ -201,5 +201,5 @@ def _store_at(url: str, clock: Clock) -> HistoryStore:
     adapter = adapter_for(url)
     if not hasattr(adapter, "history"):
         remedy = "keep it at sqlite:///history.db, postgresql://... or redis://..."
-        raise InvalidOption(option="history", value=url, remedy=remedy)
+        raise InvalidOption(option="history", value=shown(url), remedy=remedy)
     return cast(HistoryStore, adapter.history(url, clock))

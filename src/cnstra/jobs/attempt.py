@@ -23,6 +23,7 @@ from cnstra.durable.store import Saved, Ticket
 from cnstra.engine.cns import CNS
 from cnstra.engine.network import Network
 from cnstra.engine.recorder import Recorder
+from cnstra.engine.signals import EncodedSignal
 from cnstra.engine.tasks import FailedTask, error_to_wire
 from cnstra.errors import (
     CnstraError,
@@ -40,6 +41,7 @@ from cnstra.history.attempts import AttemptLog, Subject
 from cnstra.history.history import WorkerLog
 from cnstra.history.tap import Tap
 from cnstra.jobs.envelope import entry_in
+from cnstra.jobs.foreign import in_our_form
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.retry import MAX_DELAY, backoff_from_wire
 from cnstra.jobs.settlement import (
@@ -113,7 +115,7 @@ class Attempt:
         try:
             if self._history is not None:
                 self._log = self._history.attempt(self._subject())
-            signal = entry_in(self.delivery.job_id, self.delivery.data)
+            signal = self._entry()
             saved = self.delivery.saved or await self._load()
             if saved is None:
                 return Settled(Requeued(self.delivery.progress), None)
@@ -189,6 +191,13 @@ class Attempt:
 
     # --- its parts
 
+    def _entry(self) -> EncodedSignal:
+        """The signal that the job begins with. Raises `UndecodableJob`."""
+        one, foreign = self.delivery, self._queue.foreign
+        if foreign is None:
+            return entry_in(one.job_id, one.data)
+        return entry_in(one.job_id, in_our_form(one.job_id, one.data, one.name, one.run, foreign))
+
     async def _load(self) -> Saved | None:
         """The run, once its store answers; `None` if the worker was told to stop before it did."""
         store = self._queue.store
@@ -225,7 +234,7 @@ class Attempt:
         """What the history is told that this attempt is about."""
         one = self.delivery
         try:
-            signal = entry_in(one.job_id, one.data)
+            signal = self._entry()
             collateral, payload = signal.collateral_name, bytes(signal.payload)
         except UndecodableJob:
             collateral, payload = "", None

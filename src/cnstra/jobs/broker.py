@@ -107,6 +107,7 @@ class JobRecord:
     result: bytes | None = None
     error: Mapping[str, Any] | None = None
     progress: bytes | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

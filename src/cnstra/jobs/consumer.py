@@ -40,6 +40,7 @@ RENEWALS_PER_LEASE = 3
 PARK_AFTER, PARKED_BY = 0.6, 0.9
 """The shares of a lease that cannot be renewed after which a job starts nothing new, and is back.
 """
+NOT_SHARED = "%s holds for this process alone: %s cannot share one, so give each worker its part."
 
 
 Over = tuple[Attempt, Settled]
@@ -96,6 +97,8 @@ class Consumer:
         self._until_idle = until_idle
         self._stopping = False
         self._freed, self._leased = asyncio.Event(), asyncio.Event()
+        if self._rate_limit is not None and not self._broker.capabilities.shared_rate_limit:
+            logger.warning(NOT_SHARED, self._rate_limit, self._queue.place)
         self._queue.io.spawn(self._live)
 
     def stop(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf, isfinite
@@ -20,6 +21,7 @@ from cnstra.durable.wire import from_wire
 from cnstra.engine.signals import Signal
 from cnstra.errors import (
     BrokerUnavailable,
+    ForeignJobUnread,
     InvalidOption,
     MessageTooLarge,
     QueueClosed,
@@ -34,6 +36,7 @@ from cnstra.jobs.broker import (
     TransactionalBroker,
 )
 from cnstra.jobs.envelope import job_data
+from cnstra.jobs.foreign import ForeignReader, in_our_form
 from cnstra.jobs.incumbents import Incumbents
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
@@ -55,6 +58,8 @@ class Queue:
         another adapter.
     store: where progress is kept, on a broker that brings no store: a URL, a store, or
         `CNSTRA_STORE`.
+    foreign: makes the signal of a job that another program has added in a form of its own: a
+        function that is given a `ForeignJob`, and says the same each time.
     keep_results: seconds, or a `timedelta`, for which completed jobs are kept.
     tracing: gives jobs a trace to carry, such as `cnstra.telemetry.otel.Telemetry()`.
 
@@ -69,16 +74,21 @@ class Queue:
         url: str,
         *,
         store: str | ProgressStore | None = None,
+        foreign: ForeignReader | None = None,
         keep_results: float | timedelta = KEEP_RESULTS,
         clock: Clock = SYSTEM_CLOCK,
         tracing: Tracing | None = None,
     ) -> None:
         if not name:
             raise InvalidOption(option="name", value=name, remedy="name the queue")
+        if foreign is not None and not callable(foreign):
+            remedy = "give a function that makes the signal of a ForeignJob"
+            raise InvalidOption(option="foreign", value=foreign, remedy=remedy)
         self.name = name
         self.url = url
         self.clock = clock
         self.tracing = tracing
+        self.foreign = foreign
         self.keep_results = seconds(keep_results)
         self.io = IOThread(f"cnstra-io {name}")
         chosen = _chosen(store, clock)
@@ -88,7 +98,8 @@ class Queue:
             self._own_store = None
             if store is not None:
                 remedy = "leave it out: this broker keeps progress itself, in one step with the job"
-                raise InvalidOption(option="store", value=store, remedy=remedy)
+                told = shown(store) if isinstance(store, str) else store
+                raise InvalidOption(option="store", value=told, remedy=remedy)
         self._opened: asyncio.Lock | None = None
         self._is_open = False
         self._closed = False
@@ -185,6 +196,7 @@ class Queue:
         Raises `NotSerializable`, naming the collateral, for a payload that has no JSON form, and
         `MessageTooLarge` for one that is over the broker's limit.
         """
+        _require_text(one_at_a_time=one_at_a_time)
         options = self._options(max_attempts, backoff, delay, run_at, priority, ordering_key)
         with self._sending(1) as trace:
             job = self._new_job(signal, job_id, options, trace)
@@ -290,6 +302,7 @@ class Queue:
         options: Mapping[str, Any],
         trace: str | None,
     ) -> NewJob:
+        _require_text(job_id=job_id)
         run = self.clock.new_id()
         data = job_data(signal, run, trace)
         return NewJob(id=job_id or run, data=data, run=run, trace=trace, **options)
@@ -303,6 +316,7 @@ class Queue:
         priority: int,
         ordering_key: str | None,
     ) -> dict[str, Any]:
+        _require_text(ordering_key=ordering_key)
         if max_attempts < 1:
             raise InvalidOption(option="max_attempts", value=max_attempts, remedy="allow 1 or more")
         if priority and not self.broker.capabilities.priorities:
@@ -350,13 +364,26 @@ class Queue:
 
     async def record(self, job_id: str) -> JobRecord | None:
         """All that the broker holds of a job."""
-        return await self._call(lambda: self.broker.get(job_id))
+        _require_text(job_id=job_id)
+        found = await self._call(lambda: self.broker.get(job_id))
+        return None if found is None else self._in_our_form(found)
 
     async def jobs(
         self, state: JobState | None = None, *, limit: int = 100, offset: int = 0
     ) -> Sequence[JobRecord]:
         """Jobs, newest first."""
-        return await self._call(lambda: self.broker.jobs(state, limit=limit, offset=offset))
+        found = await self._call(lambda: self.broker.jobs(state, limit=limit, offset=offset))
+        return [self._in_our_form(job) for job in found]
+
+    def _in_our_form(self, job: JobRecord) -> JobRecord:
+        """The job, as its worker reads it; as it is, where that cannot be done."""
+        if self.foreign is None:
+            return job
+        try:
+            data = in_our_form(job.id, job.data, job.name, job.run, self.foreign)
+        except ForeignJobUnread:
+            return job
+        return replace(job, data=data)
 
     async def counts(self) -> Mapping[JobState, int]:
         """How many jobs are in each state, as far as the broker can count them."""
@@ -418,14 +445,17 @@ class Queue:
 
     async def cancel(self, job_id: str) -> bool:
         """End a job: it goes to the dead letters, at once or when its worker hears of it."""
+        _require_text(job_id=job_id)
         return await self._call(lambda: self.broker.cancel(job_id))
 
     async def redrive(self, job_id: str) -> bool:
         """Put a dead job back; it resumes where it stood. `False` if it is not dead."""
+        _require_text(job_id=job_id)
         return await self._call(lambda: self.broker.redrive(job_id))
 
     async def remove(self, job_id: str) -> bool:
         """Drop a job that is not active, with all that is stored of it."""
+        _require_text(job_id=job_id)
         return await self._call(lambda: self.broker.remove(job_id))
 
     def require_store(self, what: str) -> ProgressStore:
@@ -436,6 +466,13 @@ class Queue:
 
     def __repr__(self) -> str:
         return f"<Queue {self.name!r} at {self.place}>"
+
+
+def _require_text(**options: object) -> None:
+    """Raise `InvalidOption` for what is given and no text: the key of a database, say."""
+    for option, value in options.items():
+        if value is not None and not isinstance(value, str):
+            raise InvalidOption(option=option, value=value, remedy="give a text")
 
 
 def _chosen(store: str | ProgressStore | None, clock: Clock) -> ProgressStore | None:

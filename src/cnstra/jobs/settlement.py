@@ -24,6 +24,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     progress: the wire form of the progress, on brokers that carry it with the job; else `None`.
     saved: the run, already loaded from the store in the step that leased the job, by a broker that
         is its own store; else `None`.
+    name: what BullMQ calls the job.
     """
 
     job_id: str
@@ -38,6 +39,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0
     progress: bytes | None = None
     saved: Saved | None = None
+    name: str = ""
 
 
 WireError = Mapping[str, Any]

@@ -4,9 +4,11 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from cnstra.durable.adapters import shown
 from cnstra.errors import InvalidOption
 
 PORT = 6379
+ENCODE = "its port is a number, and what is special in its password percent-encoded: / as %2F"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ def location_of(url: str) -> Location:
     `ssl_certfile`, `ssl_keyfile`, and `ssl_cert_reqs=none` to trust any server.
     """
     parts = urlsplit(url)
+    try:
+        port = parts.port or PORT
+    except ValueError:  # whose message may hold a part of the password
+        raise InvalidOption(option="url", value=shown(url), remedy=ENCODE) from None
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     is_socket = parts.scheme == "unix"
     if parts.fragment:  # which may be the end of the password
@@ -41,23 +47,17 @@ def location_of(url: str) -> Location:
         raise InvalidOption(option="url", value=value, remedy=remedy)
     database = options.get("db") or ("0" if is_socket else parts.path.strip("/") or "0")
     if not database.isdecimal():
-        raise InvalidOption(option="url", value=_shown(url), remedy="its database is a number")
+        raise InvalidOption(option="url", value=shown(url), remedy="its database is a number")
     return Location(
-        shown=_shown(url),
+        shown=shown(url),
         host=parts.hostname or "localhost",
-        port=parts.port or PORT,
+        port=port,
         path=unquote(parts.path) if is_socket else None,
         database=int(database),
         username=unquote(parts.username) if parts.username else options.get("username"),
         password=unquote(parts.password) if parts.password else options.get("password"),
         tls=_tls(options) if parts.scheme == "rediss" else None,
     )
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    _, at, place = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"***@{place}" if at else place, query="").geturl()
 
 
 def _tls(options: dict[str, str]) -> ssl.SSLContext:

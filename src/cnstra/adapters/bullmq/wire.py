@@ -84,6 +84,7 @@ def delivery_of(
         priority=options.priority_here(),
         progress=fields.get(b"progress"),
         saved=saved,
+        name=text_of(fields.get(b"name", b"")),
     )
 
 
@@ -121,6 +122,7 @@ def record_of(prefix: bytes, shown: list[Any]) -> JobRecord:
         result=_result(fields.get(b"returnvalue")) if state == "completed" else None,
         error=None if state == "completed" else _error(fields),
         progress=None if state == "completed" else fields.get(b"progress"),
+        name=text_of(fields.get(b"name", b"")),
     )
 
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import ProgrammingError
 
+from cnstra.durable.adapters import shown
 from cnstra.errors import InvalidOption
 
 DEFAULT_SCHEMA = "cnstra"
@@ -15,6 +16,8 @@ SILENCE = 10_000
 """Milliseconds after which a server that acknowledges nothing counts as gone."""
 
 _IDENTIFIER = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,49}")
+_TOKEN = re.compile(r"(?<=percent-encoded token): .*")
+"""What libpq quotes of a URL, and may be its password."""
 _DEFAULTS = {
     "application_name": "cnstra",
     "connect_timeout": str(CONNECT_TIMEOUT),
@@ -58,26 +61,20 @@ class Location:
         connections = options.pop("connections", "4")
         if not connections.isdecimal() or int(connections) < 1:
             raise InvalidOption(option="connections", value=connections, remedy="allow 1 or more")
-        shown, query = _shown(url), urlencode(options, quote_via=quote)
+        query = urlencode(options, quote_via=quote)
         try:
             told = conninfo_to_dict(parts._replace(query=query).geturl())
         except ProgrammingError as error:
-            remedy = f"libpq cannot read it ({str(error).strip()})"
-            raise InvalidOption(option="url", value=shown, remedy=remedy) from error
+            remedy = f"libpq cannot read it ({_TOKEN.sub('', str(error).strip())})"
+            raise InvalidOption(option="url", value=shown(url), remedy=remedy) from None
         defaults = {name: value for name, value in _DEFAULTS.items() if name not in told}
         return cls(
-            shown=shown,
+            shown=shown(url),
             conninfo=make_conninfo("", **defaults, **told),
             schema=schema,
             listens=listen == "on",
             connections=int(connections),
         )
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    _, at, place = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"***@{place}" if at else place, query="").geturl()
 
 
 _HOW_TO_NAME_A_SCHEMA = "name it in letters, digits and _, 50 of them at most, not from a digit on"

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from yarl import URL
 
+from cnstra.durable.adapters import shown
 from cnstra.errors import InvalidOption
 
 CONSUMER_TIMEOUT = 30 * 60.0
@@ -46,19 +47,20 @@ def location_of(url: str) -> Location:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise InvalidOption(option="url", value="amqp://***", remedy=ENCODE) from error
+    except ValueError:  # whose message may hold a part of the password
+        raise InvalidOption(option="url", value="amqp://***", remedy=ENCODE) from None
     if parts.fragment or "@" in parts.path + parts.query:
         raise InvalidOption(option="url", value=f"{parts.scheme}://***", remedy=ENCODE)
-    shown = _shown(url)
     given = parse_qs(parts.query, keep_blank_values=True)
     options = {name: values[-1] for name, values in given.items()}
     if unknown := options.keys() - OPTIONS:
         known = ", ".join(sorted(OPTIONS))
         raise InvalidOption(
-            option="url", value=shown, remedy=f"{unknown.pop()} is no option of it; {known} are"
+            option="url",
+            value=shown(url),
+            remedy=f"{unknown.pop()} is no option of it; {known} are",
         )
-    timeout = _seconds(options.pop("consumer_timeout", CONSUMER_TIMEOUT), shown)
+    timeout = _seconds(options.pop("consumer_timeout", CONSUMER_TIMEOUT), url)
     options.setdefault("heartbeat", str(HEARTBEAT))
     try:
         target = URL.build(
@@ -70,20 +72,14 @@ def location_of(url: str) -> Location:
             path=f"/{unquote(parts.path[1:])}",
             query=options,
         )
-    except ValueError as error:
-        raise InvalidOption(option="url", value=shown, remedy=ENCODE) from error
-    return Location(shown, target, timeout or None)
+    except ValueError:
+        raise InvalidOption(option="url", value=shown(url), remedy=ENCODE) from None
+    return Location(shown(url), target, timeout or None)
 
 
-def _seconds(value: str | float, shown: str) -> float:
+def _seconds(value: str | float, url: str) -> float:
     try:
         return float(value)
     except ValueError as error:
         remedy = "its consumer_timeout is in seconds"
-        raise InvalidOption(option="url", value=shown, remedy=remedy) from error
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    _, at, place = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"***@{place}" if at else place, query="").geturl()
+        raise InvalidOption(option="url", value=shown(url), remedy=remedy) from error

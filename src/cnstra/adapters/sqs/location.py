@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
+from cnstra.durable.adapters import shown
 from cnstra.errors import InvalidOption
 
 SPARE = 30.0
@@ -51,7 +52,7 @@ def location_of(url: str) -> Location:
             raise InvalidOption(option=name, value=value, remedy=f"there are {known}")
     if parts.path.strip("/"):
         remedy = "the queue's name is the Queue's own; a region stands behind sqs://, and no more"
-        raise InvalidOption(option="url", value=url, remedy=remedy)
+        raise InvalidOption(option="url", value=shown(url), remedy=remedy)
     return Location(
         url=parts._replace(query="").geturl(),
         region=parts.netloc or None,

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 
-from cnstra import BrokerUnavailable, Job
+from cnstra import BrokerUnavailable, ForeignJob, Job, Signal
 from cnstra.errors import MessageTooLarge, StoreUnavailable
 from cnstra.jobs.broker import NewJob
 from cnstra.testing.conformance.behaviour import behaviour
 from cnstra.testing.conformance.rig import Fault, cause, possible
 from cnstra.testing.conformance.stage import Stage
-from cnstra.testing.flow import STEPS, job
+from cnstra.testing.flow import STEPS, Work, job
 
 POISON = (b"\xff\x00 no JSON", b'{"signal": {"collateralName": "nobody", "payload": 1}}', b"17")
 LARGE = 200_000
@@ -56,6 +56,20 @@ class Troubles:
                     await asyncio.sleep(AGAIN)
 
         assert all(one.error and one.error["message"] for one in found)
+
+    @behaviour
+    async def test_a_foreign_message_runs_where_it_is_read(self, stage: Stage) -> None:
+        """A message in a stranger's form runs as the signal that the queue's function makes."""
+        await cause(possible(stage.rig.publish_raw), stage.name, b'{"order": "theirs"}')
+
+        def read(one: ForeignJob) -> Signal[Work]:
+            return job(one.data["order"])
+
+        async with stage.new_queue(foreign=read) as queue, stage.working(queue=queue):
+            await stage.result(await queue.enqueue(job("ours")))
+            await stage.until(lambda: stage.effects.count(STEPS[-1], "theirs") == 1)
+
+        assert [stage.effects.count(step, "theirs") for step in STEPS] == [1, 1, 1]
 
     @behaviour
     async def test_duplicates_and_disorder_are_harmless(self, stage: Stage) -> None:
