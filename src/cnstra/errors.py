@@ -1,6 +1,6 @@
 """Every error that cnstra raises. The docstring of each is its message, with the remedy in it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -22,11 +22,23 @@ class CnstraError(Exception):
         return _rebuild, (type(self), str(self), self.context)
 
 
+def text_of(error: BaseException, form: Callable[[Any], str] = str) -> str:
+    """What the error says of itself, `str` or `repr`: always a text, and one that UTF-8 can hold,
+    whatever its own code raises or returns.
+    """
+    try:
+        text = form(error)
+    except Exception as raised:
+        kind = type(error).__name__
+        text = f"{kind}, which cannot say more: its own code raised {type(raised).__name__}"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _brief(value: object) -> object:
-    text = str(value) if isinstance(value, BaseException) else value
+    text = text_of(value) if isinstance(value, BaseException) else value
     if isinstance(text, str) and len(text) > LONGEST_QUOTE:
         return f"{text[:LONGEST_QUOTE]}…"
-    return value
+    return text
 
 
 def _rebuild(kind: type[CnstraError], message: str, context: dict[str, Any]) -> CnstraError:

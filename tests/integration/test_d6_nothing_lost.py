@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cnstra import CNS, Collateral, Queue, collateral, neuron
+from cnstra import CNS, Collateral, Queue, collateral, neuron, run_durably
 from cnstra.durable.store import Patch, Ticket
-from cnstra.errors import BrokerUnavailable
+from cnstra.errors import BrokerUnavailable, StimulationFailed
 from cnstra.jobs.broker import NewJob
 from cnstra.jobs.settlement import Completed, DeadLettered, Requeued
 from tests.durables import (
@@ -250,6 +250,50 @@ async def test_a_payload_that_is_not_of_its_type_fails_its_activation(url: str) 
         dead = await record_of(queue, job.id)
     assert (dead.state, dead.error["name"]) == ("dead", "InvalidPayload")
     assert "'middle'" in dead.error["message"]
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("it has had no response")
+
+
+ODD_ERRORS: dict[str, Exception] = {
+    "half a surrogate": ValueError("no such file: caf\udce9.txt"),
+    "its own code fails": Mute(),
+}
+
+
+@pytest.mark.parametrize("error", ODD_ERRORS.values(), ids=ODD_ERRORS)
+@pytest.mark.parametrize("coroutine", [False, True])
+async def test_an_error_of_any_text_ends_its_attempt(
+    url: str, error: Exception, coroutine: bool
+) -> None:
+    calls: list[int] = []
+
+    def fail(payload: int) -> None:
+        calls.append(payload)
+        raise error
+
+    async def fail_later(payload: int) -> None:
+        fail(payload)
+
+    cns = CNS([neuron("bad").dendrite(entry, fail_later if coroutine else fail)])
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=2)
+        await drain(queue, cns, results=[])
+        dead = await record_of(queue, job.id)
+    assert (dead.state, dead.error["name"], calls) == ("dead", type(error).__name__, [7, 7])
+
+
+async def test_a_run_alone_with_an_error_of_any_text_ends(url: str) -> None:
+    def fail(payload: int) -> None:
+        raise ODD_ERRORS["half a surrogate"]
+
+    cns = CNS([neuron("bad").dendrite(entry, fail)])
+    with pytest.raises(StimulationFailed, match="no such file"):
+        await asyncio.wait_for(
+            run_durably(cns, entry.create_signal(7), key="k", store=url), PATIENCE
+        )
 
 
 async def test_a_signal_that_cannot_be_written_is_not_enqueued(url: str) -> None:

@@ -232,6 +232,22 @@ MUTATIONS = (
         "            pass",
         R5 + "test_a_run_whose_task_was_cancelled_before_it_began_ends_and_owes_all",
     ),
+    Mutation(
+        "R5",
+        "an error that cannot say anything is written down all the same",
+        "errors.py",
+        "    except Exception as raised:\n        kind",
+        "    except ZeroDivisionError as raised:\n        kind",
+        R5 + "test_any_error_is_written_down_as_texts_that_utf_8_holds",
+    ),
+    Mutation(
+        "R5",
+        "what is written down of an error is a text that UTF-8 holds",
+        "errors.py",
+        '    return text.encode("utf-8", "backslashreplace").decode()',
+        "    return text",
+        R5 + "test_any_error_is_written_down_as_texts_that_utf_8_holds",
+    ),
     # --- R6
     Mutation(
         "R6",

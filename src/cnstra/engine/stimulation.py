@@ -25,7 +25,7 @@ from cnstra.engine.signals import Signal
 from cnstra.engine.strands import drain, stop, strand
 from cnstra.engine.tasks import NEVER_STARTED, ActivationTask, FailedTask
 from cnstra.engine.threads import call_on
-from cnstra.errors import Aborted, ListenerFailed, StimulationFailed, WrongThread
+from cnstra.errors import Aborted, ListenerFailed, StimulationFailed, WrongThread, text_of
 
 logger = logging.getLogger("cnstra.engine")
 
@@ -186,14 +186,16 @@ class Stimulation:
         if failed:
             raise StimulationFailed(
                 count=len(failed),
-                summary=_summary([f"{one.task.neuron_id}: {one.error!r}" for one in failed]),
+                summary=_summary(
+                    [f"{one.task.neuron_id}: {text_of(one.error, repr)}" for one in failed]
+                ),
                 failed_tasks=failed,
                 listener_errors=listener_errors,
             ) from failed[0].error
         if listener_errors:
             raise ListenerFailed(
                 count=len(listener_errors),
-                summary=_summary([repr(error) for error in listener_errors]),
+                summary=_summary([text_of(error, repr) for error in listener_errors]),
                 listener_errors=listener_errors,
             ) from listener_errors[0]
 
