@@ -88,6 +88,14 @@ MUTATIONS = (
     ),
     Mutation(
         "D2",
+        "a key that cannot be saved is refused",
+        "durable/recording.py",
+        "    if not _is_unicode(own_key):",
+        "    if False:",
+        D2 + "test_half_a_surrogate_is_no_key",
+    ),
+    Mutation(
+        "D2",
         "two signals of one key are refused",
         "durable/recording.py",
         "                if (name, own_key) in seen:",

@@ -312,7 +312,20 @@ def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
 def _own_key(signal: Signal[Any]) -> str | None:
     """The key that its handler gave the signal. Raises `InvalidOption`."""
     own_key = cast(object, signal.key)
-    if own_key is not None and not isinstance(own_key, str):
+    if own_key is None:
+        return None
+    if not isinstance(own_key, str):
         remedy = "the key of a signal is a text: str(...) it"
         raise InvalidOption(option="key", value=own_key, remedy=remedy)
+    if not _is_unicode(own_key):
+        remedy = "half of a surrogate pair cannot be saved: ascii(...) it"
+        raise InvalidOption(option="key", value=own_key, remedy=remedy)
     return own_key
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
