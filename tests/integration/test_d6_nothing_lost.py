@@ -482,6 +482,28 @@ async def test_what_a_store_refuses_for_good_is_dead_lettered_with_the_reason(ur
     assert story.count("second") == 0
 
 
+@pytest.mark.parametrize("carries", [False, True])
+async def test_a_run_that_cannot_be_encoded_is_dead_lettered_with_the_reason(
+    url: str, carries: bool
+) -> None:
+    """Names that no JSON holds, say: neither the store's writes nor the progress of the job can."""
+    odd: Collateral[int] = collateral("\ud800", int)
+    cns = CNS([
+        neuron("first", {"odd": odd}).dendrite(
+            entry, lambda payload, axon: axon.odd.create_signal(payload)
+        ),
+        neuron("second").dendrite(odd, print),
+    ])  # fmt: skip
+    async with Queue("q", url) as queue:
+        if carries:
+            queue._own_store = queue.broker.store
+            around(queue, CarryingBroker)
+        job = await queue.enqueue(entry.create_signal(7))
+        await drain(queue, cns, durability="step", results=[])
+        dead = await record_of(queue, job.id)
+    assert (dead.state, dead.error["name"]) == ("dead", "UnicodeEncodeError")
+
+
 async def test_a_settlement_that_the_broker_refuses_is_dead_lettered_with_the_reason(
     url: str,
 ) -> None:

@@ -260,6 +260,14 @@ MUTATIONS = (
     ),
     Mutation(
         "D6",
+        "a run that cannot be encoded ends",
+        "durable/journal.py",
+        "            except Exception as error:\n                self._refuse(error)\n                break",
+        "            except ZeroDivisionError as error:\n                self._refuse(error)\n                break",
+        D6 + "test_a_run_that_cannot_be_encoded_is_dead_lettered_with_the_reason",
+    ),
+    Mutation(
+        "D6",
         "a store that is away is tried again",
         "durable/journal.py",
         "            except StoreUnavailable as error:",
