@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
@@ -250,6 +251,41 @@ async def test_a_payload_that_is_not_of_its_type_fails_its_activation(url: str) 
         dead = await record_of(queue, job.id)
     assert (dead.state, dead.error["name"]) == ("dead", "InvalidPayload")
     assert "'middle'" in dead.error["message"]
+
+
+@dataclass
+class Order:
+    total: int
+
+    def __post_init__(self) -> None:
+        assert self.total >= 0, "a negative total"
+
+
+@pytest.mark.parametrize("coroutine", [False, True])
+async def test_a_payload_whose_own_code_refuses_it_fails_its_activation(
+    url: str, coroutine: bool
+) -> None:
+    orders = collateral("orders", Order)
+
+    def emit(payload: int, axon: Any) -> Any:
+        order = Order(payload)
+        order.total -= 9
+        return axon.orders.create_signal(order)
+
+    async def emit_later(payload: int, axon: Any) -> Any:
+        return emit(payload, axon)
+
+    cns = CNS([
+        neuron("emit", {"orders": orders}).dendrite(entry, emit_later if coroutine else emit),
+        neuron("sink").dendrite(orders, print),
+    ])  # fmt: skip
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=2)
+        await drain(queue, cns, results=[])
+        dead = await record_of(queue, job.id)
+    assert (dead.state, dead.error["name"]) == ("dead", "InvalidPayload")
+    assert "AssertionError('a negative total" in dead.error["message"]
+    assert dead.attempts_made == 2
 
 
 class Mute(Exception):

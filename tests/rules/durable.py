@@ -253,10 +253,18 @@ MUTATIONS = (
     Mutation(
         "D6",
         "what a payload's own code raises fails its activation",
-        "durable/recording.py",
-        "        raise NotSerializable(collateral=codec.name, reason=repr(error)) from error",
-        "        raise",
+        "engine/payloads.py",
+        "        except Exception as error:\n            raise NotSerializable(",
+        "        except (TypeError, ValueError, RecursionError) as error:\n            raise NotSerializable(",
         D6 + "test_a_payload_that_cannot_be_written_fails_its_activation",
+    ),
+    Mutation(
+        "D6",
+        "and whatever it raises where it is decoded",
+        "engine/payloads.py",
+        "            return cast(T, value)\n        except Exception as error:",
+        "            return cast(T, value)\n        except (TypeError, ValueError, RecursionError) as error:",
+        D6 + "test_a_payload_whose_own_code_refuses_it_fails_its_activation",
     ),
     Mutation(
         "D6",

@@ -248,6 +248,38 @@ MUTATIONS = (
         "    return text",
         R5 + "test_any_error_is_written_down_as_texts_that_utf_8_holds",
     ),
+    Mutation(
+        "R5",
+        "an output that cannot be looked at fails its task",
+        "engine/outcomes.py",
+        "    except Exception as error:  # ours",
+        "    except ZeroDivisionError as error:  # ours",
+        R5 + "test_an_output_that_cannot_be_shown_fails_its_task",
+    ),
+    Mutation(
+        "R5",
+        "whatever a commit raises fails its activation",
+        "engine/commits.py",
+        "        except BaseException as error:\n            _fail(",
+        "        except ZeroDivisionError as error:\n            _fail(",
+        RECORDED + "test_whatever_a_commit_raises_fails_its_activation",
+    ),
+    Mutation(
+        "R5",
+        "a failure that cannot be recorded is owed",
+        "engine/commits.py",
+        '    except Exception:\n        logger.exception("Why',
+        '    except ZeroDivisionError:\n        logger.exception("Why',
+        RECORDED + "test_a_failure_that_cannot_be_recorded_is_owed_all_the_same",
+    ),
+    Mutation(
+        "R5",
+        "a run whose own task raises holds up nobody",
+        "engine/stimulation.py",
+        "                self._break(error)",
+        "                pass",
+        RECORDED + "test_a_run_whose_own_task_raises_holds_up_nobody",
+    ),
     # --- R6
     Mutation(
         "R6",

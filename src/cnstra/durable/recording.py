@@ -34,7 +34,7 @@ from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.engine.signals import Signal, VersionedSignal
 from cnstra.engine.tasks import error_to_wire
 from cnstra.engine.versions import UNVERSIONED
-from cnstra.errors import CnstraError, DuplicateKey, InvalidOption, NotSerializable
+from cnstra.errors import DuplicateKey, InvalidOption
 
 
 class Lineages:
@@ -251,7 +251,7 @@ class Recording:
             if not targets and not is_result:
                 continue
             codec = self._network.collaterals[name].codec
-            data = _encoded(codec, signal.payload)
+            data = codec.encode(signal.payload)
             own_key = _own_key(signal)
             if own_key is not None:
                 if (name, own_key) in seen:
@@ -294,19 +294,6 @@ def _copy_of(codec: PayloadCodec[Any], data: bytes, key: str | None) -> Signal[A
     if codec.version == UNVERSIONED:
         return Signal(codec.name, payload, key)
     return VersionedSignal(codec.name, payload, key, version=codec.version)
-
-
-def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
-    """The payload as JSON.
-
-    Whatever its own code raises on the way, it fails its activation alone.
-    """
-    try:
-        return codec.encode(payload)
-    except CnstraError:
-        raise
-    except Exception as error:
-        raise NotSerializable(collateral=codec.name, reason=repr(error)) from error
 
 
 def _own_key(signal: Signal[Any]) -> str | None:

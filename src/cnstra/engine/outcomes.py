@@ -12,7 +12,7 @@ from cnstra.engine.context import Context
 from cnstra.engine.network import Receiver
 from cnstra.engine.recorder import Emission
 from cnstra.engine.signals import SIGNAL, is_signal
-from cnstra.errors import Aborted, CnstraError, DurationExceeded, InvalidOutput, NotOnAxon
+from cnstra.errors import Aborted, DurationExceeded, InvalidOutput, NotOnAxon
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -65,11 +65,11 @@ def outcome_of_return(
         cancelled = rare.stop is not None and not receiver.in_thread  # a thread is only asked
         if output is None and (context.observed_abort or cancelled):
             return Interrupted(Aborted(reason=reason))
-    if type(output) is not SIGNAL and inspect.isawaitable(output):
-        return Unfinished(output)
     try:
+        if type(output) is not SIGNAL and inspect.isawaitable(output):
+            return Unfinished(output)
         return Done(emissions_of(receiver, output))
-    except CnstraError as error:
+    except Exception as error:  # ours, or what the output's own code raises of being looked at
         return Failed(error)
 
 
