@@ -81,6 +81,7 @@ class Stimulation:
     """How context values travel, in a run whose values are saved."""
     interrupted_from_outside = False
     """The abort of the activation around this inner run came before it had done all it owed."""
+    _broken: Exception | None = None
     _unnoticed: Unnoticed | None = None
     _aborted_by_outer = False
     _abort_signal: AbortSignal | None = None
@@ -201,6 +202,8 @@ class Stimulation:
 
     async def wait_until_done(self) -> None:
         """Wait until nothing runs any more, and raise nothing for what failed."""
+        if self._broken is not None:
+            raise self._broken
         if self.done:
             return
         loop = asyncio.get_running_loop()
@@ -250,29 +253,38 @@ class Stimulation:
         if self.closing or not more:
             self._end_if_over()
         elif self.spare is None:
-            self.spare = self._spawn(strand(self), self._strand_ended)
+            self.spare = self.spawn(strand(self))
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task of the run's, in a copy of the variables that the run began with."""
-        return self._spawn(coroutine, _tasks.discard)
-
-    def _spawn(
-        self,
-        coroutine: Coroutine[Any, Any, None],
-        ended: Callable[["asyncio.Task[None]"], None],
-    ) -> "asyncio.Task[None]":
         assert self.loop is not None
         task = self.loop.create_task(coroutine, context=self._vars.copy())
         _tasks.add(task)
-        task.add_done_callback(ended)
+        task.add_done_callback(self._task_ended)
         return task
 
-    def _strand_ended(self, task: "asyncio.Task[None]") -> None:
-        """A strand that was cancelled before it began leaves its work behind."""
+    def _task_ended(self, task: "asyncio.Task[None]") -> None:
+        """A spare strand that was cancelled leaves its work behind. What a task of ours raises is
+        no failure of a handler: it is told, and breaks the run.
+        """
         _tasks.discard(task)
         if self.spare is task:
             self.spare = None
             self.abort(asyncio.CancelledError("the run's task was cancelled"))
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            message = f"A task of run {self.id} raised"
+            task.get_loop().call_exception_handler({"message": message, "exception": error})
+            if isinstance(error, Exception):
+                self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        """What the run was at may be lost to it: nobody waits for that."""
+        self._broken = error
+        self.abort(error)
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(error)
 
     def _see_through(self) -> None:
         """Without a loop, other threads' permits are the one thing to wait for: wait here."""
