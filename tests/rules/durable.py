@@ -96,6 +96,14 @@ MUTATIONS = (
     ),
     Mutation(
         "D2",
+        "inner runs are numbered on when some have ended",
+        "engine/inner.py",
+        "            index = outer.needed().inner_count",
+        "            index = len(outer.needed().inner_runs)",
+        "unit/test_recorded_runs.py::test_inner_runs_have_recorders_of_their_own_by_their_number",
+    ),
+    Mutation(
+        "D2",
         "two signals of one key are refused",
         "durable/recording.py",
         "                if (name, own_key) in seen:",

@@ -373,8 +373,7 @@ MUTATIONS = (
         "R6",
         "an aborted inner run interrupts, whatever was returned",
         "engine/outcomes.py",
-        "        if any(run.interrupted_from_outside for run in rare.inner_runs):\n"
-        "            return Interrupted(Aborted(reason=reason))",
+        "        if rare.is_cut_short:\n            return Interrupted(Aborted(reason=reason))",
         "        pass",
         R6 + "test_an_activation_whose_inner_run_was_aborted_is_interrupted_whatever_it_returned",
     ),
@@ -382,8 +381,7 @@ MUTATIONS = (
         "R6",
         "and whatever was raised",
         "engine/outcomes.py",
-        "    if rare is not None and any(run.interrupted_from_outside for run in rare.inner_runs):\n"
-        "        return Interrupted(error)\n",
+        "    if rare is not None and rare.is_cut_short:\n        return Interrupted(error)\n",
         "",
         R6 + "test_an_activation_whose_inner_run_was_aborted_is_interrupted_whatever_it_returned",
     ),
@@ -652,8 +650,8 @@ MUTATIONS = (
         "what is returned after the deadline does not count",
         "engine/outcomes.py",
         "        if isinstance(rare.stop, DurationExceeded):\n            return Failed(rare.stop)\n"
-        "        if not all",
-        "        if not all",
+        "        if rare.inner_runs",
+        "        if rare.inner_runs",
         R9 + "test_what_a_handler_returns_after_its_time_does_not_count",
     ),
     Mutation(

@@ -213,13 +213,12 @@ async def _settle_rare(
     cancelled: BaseException | None = None
     if rare.stop is not None and task.cancelling():
         task.uncancel()
-    for inner in rare.inner_runs:
-        while not inner.done:
-            try:
-                await inner.wait_until_done()
-            except asyncio.CancelledError as error:
-                cancelled = error
-                run.abort(error)
+    while rare.inner_runs:
+        try:
+            await next(iter(rare.inner_runs)).wait_until_done()
+        except asyncio.CancelledError as error:
+            cancelled = error
+            run.abort(error)
     return cancelled
 
 

@@ -58,9 +58,9 @@ def outcome_of_return(
         rare = context.rare
         if isinstance(rare.stop, DurationExceeded):
             return Failed(rare.stop)
-        if not all(run.done for run in rare.inner_runs):
+        if rare.inner_runs:
             return Unfinished(output)
-        if any(run.interrupted_from_outside for run in rare.inner_runs):
+        if rare.is_cut_short:
             return Interrupted(Aborted(reason=reason))
         cancelled = rare.stop is not None and not receiver.in_thread  # a thread is only asked
         if output is None and (context.observed_abort or cancelled):
@@ -93,7 +93,7 @@ def outcome_of_error(
         return Interrupted(error, fatal=True)
     if aborting and isinstance(error, Aborted):
         return Interrupted(error)
-    if rare is not None and any(run.interrupted_from_outside for run in rare.inner_runs):
+    if rare is not None and rare.is_cut_short:
         return Interrupted(error)
     observed = context is not None and (context.observed_abort or stop is not None)
     return Failed(error, aborted=aborting and observed)

@@ -79,8 +79,6 @@ class Stimulation:
     wake: threading.Event | None = None
     context_codecs: Mapping[str, PayloadCodec[Any]] | None = None
     """How context values travel, in a run whose values are saved."""
-    interrupted_from_outside = False
-    """The abort of the activation around this inner run came before it had done all it owed."""
     _broken: Exception | None = None
     _unnoticed: Unnoticed | None = None
     _aborted_by_outer = False
@@ -325,8 +323,8 @@ class Stimulation:
         for remove in self._removes:
             remove()
         self._removes = ()
-        if self._aborted_by_outer:
-            self.interrupted_from_outside = bool(self.places.owed or self.places.unstarted())
+        if self.outer is not None:
+            self._leave(self.outer)
 
     def _remember_errors(self) -> None:
         errors = [one.error for one in self.places.owed if not one.aborted]
@@ -338,9 +336,18 @@ class Stimulation:
 
     def _inherit(self, outer: Context[Any]) -> None:
         """Become part of the activation around us: its abort is ours, and it outlasts us."""
-        outer.needed().inner_runs.append(self)
+        rare = outer.needed()
+        rare.inner_runs[self] = None
+        rare.inner_count += 1
         signal = outer.observed_signal()
         self._obey(signal, signal.inherit)
+
+    def _leave(self, outer: Context[Any]) -> None:
+        """We have ended: the activation around us need not keep us."""
+        rare = outer.needed()
+        rare.inner_runs.pop(self, None)
+        if self._aborted_by_outer and (self.places.owed or self.places.unstarted()):
+            rare.is_cut_short = True
 
     def _obey(
         self, source: AbortSignal, add_callback: Callable[[Callable[[], object]], Remove]
