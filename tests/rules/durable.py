@@ -347,6 +347,14 @@ MUTATIONS = (
         "            turn, loop = asyncio.Event(), asyncio.get_running_loop()\n            self._mailbox.post(lambda: loop.call_soon_threadsafe(turn.set))\n            await turn.wait()\n            held = list(self._held)\n            if not held:",
         D7 + "test_a_handler_that_blocks_for_three_leases_keeps_its_lease[exit]",
     ),
+    Mutation(
+        "D7",
+        "a run gives way between its handlers",
+        "durable/run.py",
+        "        stimulation.spell = Spell(self._cns.clock)\n",
+        "",
+        D7 + "test_a_chain_of_sync_handlers_hears_between_its_steps[memory-cancelled]",
+    ),
     # --- D8
     Mutation(
         "D8",

@@ -13,6 +13,7 @@ R7 = "unit/test_r7_two_tasks.py::"
 R8 = "unit/test_r8_listeners.py::"
 R9 = "unit/test_r9_limits.py::"
 R10 = "unit/test_r10_snapshots.py::"
+SPELLS = "unit/test_spells.py::"
 RECORDED = "unit/test_recorded_runs.py::"
 STORE = "unit/test_context_store.py::"
 
@@ -73,6 +74,46 @@ MUTATIONS = (
         "context=self._vars.copy()",
         "context=self._vars",
         R1 + "test_branches_that_overlap_do_not_share_context_variables",
+    ),
+    Mutation(
+        "R1",
+        "sync handlers give way when their spell is over",
+        "engine/strands.py",
+        "            elif spell.is_over:\n                break\n",
+        "            elif spell.is_over:\n                pass\n",
+        SPELLS + "test_what_waits_for_the_loop_is_heard_between_two_handlers",
+    ),
+    Mutation(
+        "R1",
+        "and so do coroutine handlers that never wait",
+        "engine/strands.py",
+        "                await spell.give_way()\n",
+        "                spell._begin()\n",
+        SPELLS + "test_what_waits_for_the_loop_is_heard_between_two_handlers",
+    ),
+    Mutation(
+        "R1",
+        "the loop finds what it must look for",
+        "engine/spells.py",
+        "        for _ in range(TURNS):\n",
+        "        for _ in range(1):\n",
+        SPELLS + "test_what_the_loop_looks_for_is_heard_too",
+    ),
+    Mutation(
+        "R1",
+        "who gives way is on its way",
+        "engine/strands.py",
+        "                run.spare = task\n",
+        "",
+        SPELLS + "test_a_run_that_gives_way_is_in_no_lull",
+    ),
+    Mutation(
+        "R1",
+        "what is slow is timed one by one",
+        "engine/spells.py",
+        "        self.skip = SKIPPED if now - self._asked_at < QUICK else 0\n",
+        "        self.skip = SKIPPED\n",
+        SPELLS + "test_it_is_asked_after_each_slow_handler",
     ),
     # --- R2
     Mutation(
@@ -285,8 +326,8 @@ MUTATIONS = (
         "R6",
         "nothing new starts in a drain",
         "engine/strands.py",
-        "    while not run.closing:\n        if ready:",
-        "    while True:\n        if ready:",
+        "    while not run.closing:\n        if spell",
+        "    while True:\n        if spell",
         R6 + "test_a_sync_handler_that_aborts_its_run_starts_nothing_more",
     ),
     Mutation(

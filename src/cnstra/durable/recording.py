@@ -257,8 +257,8 @@ class Recording:
                 if (name, own_key) in seen:
                     raise DuplicateKey(collateral=name, key=own_key)
                 seen.add((name, own_key))
-            key_of = partial(emission_key, parent, name, position, own_key)
-            emission = key_of() if parent.depth else key_of
+            of = (parent, name, position, own_key)
+            emission = emission_key(*of) if parent.depth else partial(emission_key, *of)
             if is_result:
                 path = path_text(follow(parent.path, position))
                 entry = ResultEntry(name, msgspec.Raw(data), path, parent.depth + 1, codec.version)

@@ -22,6 +22,7 @@ from cnstra.engine.recorder import Item, Recorder
 from cnstra.engine.resources import Resources
 from cnstra.engine.run import UNLIMITED
 from cnstra.engine.signals import Signal
+from cnstra.engine.spells import Spell
 from cnstra.engine.strands import drain, stop, strand
 from cnstra.engine.tasks import NEVER_STARTED, ActivationTask, FailedTask
 from cnstra.engine.threads import call_on
@@ -75,6 +76,7 @@ class Stimulation:
     looking = False
     grace = DEFAULT_GRACE
     outer: Context[Any] | None = None
+    spell: Spell | None = None
     lulls: Lulls | None = None
     wake: threading.Event | None = None
     context_codecs: Mapping[str, PayloadCodec[Any]] | None = None
