@@ -1,6 +1,6 @@
 """Every error that cnstra raises. The docstring of each is its message, with the remedy in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -31,11 +31,23 @@ def _worded(template: str, context: dict[str, Any]) -> str:
     return " ".join(template.split())
 
 
+def text_of(error: BaseException, form: Callable[[Any], str] = str) -> str:
+    """What the error says of itself, `str` or `repr`: always a text, and one that UTF-8 can hold,
+    whatever its own code raises or returns.
+    """
+    try:
+        text = form(error)
+    except Exception as raised:
+        kind = type(error).__name__
+        text = f"{kind}, which cannot say more: its own code raised {type(raised).__name__}"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _brief(value: object) -> object:
-    text = str(value) if isinstance(value, BaseException) else value
+    text = text_of(value) if isinstance(value, BaseException) else value
     if isinstance(text, str) and len(text) > LONGEST_QUOTE:
         return f"{text[:LONGEST_QUOTE]}…"
-    return value
+    return text
 
 
 def _rebuild(kind: type[CnstraError], args: tuple[object, ...]) -> CnstraError:

@@ -88,12 +88,10 @@ CONTROLS = (
         "lose the before-image of an interrupted write",
         "engine/commits.py",
         """            run.context.roll_back(item[0].neuron_name, context)
-    if run.recorder is not None:
-        run.recorder.failed(item, error, aborted=True, change=None)
+    _record_failure(run, item, error, aborted=True, change=None)
 """,
         """            pass
-    if run.recorder is not None:
-        run.recorder.failed(item, error, aborted=True, change=_keep_writes(run, context))
+    _record_failure(run, item, error, aborted=True, change=_keep_writes(run, context))
 """,
         "memory",
         "interrupted write",

@@ -142,14 +142,19 @@ async def test_who_reads_the_context_changes_a_copy(url: str) -> None:
     assert seen == [[], [3], [3], [3]]
 
 
+class Evil:
+    def model_dump(self, **_: Any) -> Any:
+        raise KeyError("evil")
+
+
+@pytest.mark.parametrize("thing", [object(), Evil()])
 async def test_a_context_without_a_json_form_is_left_out_with_one_line(
-    url: str, caplog: pytest.LogCaptureFixture
+    url: str, caplog: pytest.LogCaptureFixture, thing: object
 ) -> None:
     """It stays for this process: the seed's transaction neuron keeps a promise so."""
     caplog.set_level(logging.WARNING, "cnstra.engine")
     hop = collateral("hop", int)
     made = neuron("holder", {"hop": hop, "output": output})
-    thing = object()
     seen: list[Any] = []
 
     @made.dendrite(hop)

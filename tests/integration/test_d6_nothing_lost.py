@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
 
-from cnstra import CNS, Collateral, Queue, collateral, neuron
+from cnstra import CNS, Collateral, Queue, collateral, neuron, run_durably
 from cnstra.durable.store import Patch, Ticket
-from cnstra.errors import BrokerUnavailable
+from cnstra.errors import BrokerUnavailable, StimulationFailed
 from cnstra.jobs.broker import NewJob
 from cnstra.jobs.settlement import Completed, DeadLettered, Requeued
 from tests.durables import (
@@ -252,6 +253,85 @@ async def test_a_payload_that_is_not_of_its_type_fails_its_activation(url: str) 
     assert "'middle'" in dead.error["message"]
 
 
+@dataclass
+class Order:
+    total: int
+
+    def __post_init__(self) -> None:
+        assert self.total >= 0, "a negative total"
+
+
+@pytest.mark.parametrize("coroutine", [False, True])
+async def test_a_payload_whose_own_code_refuses_it_fails_its_activation(
+    url: str, coroutine: bool
+) -> None:
+    orders = collateral("orders", Order)
+
+    def emit(payload: int, axon: Any) -> Any:
+        order = Order(payload)
+        order.total -= 9
+        return axon.orders.create_signal(order)
+
+    async def emit_later(payload: int, axon: Any) -> Any:
+        return emit(payload, axon)
+
+    cns = CNS([
+        neuron("emit", {"orders": orders}).dendrite(entry, emit_later if coroutine else emit),
+        neuron("sink").dendrite(orders, print),
+    ])  # fmt: skip
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=2)
+        await drain(queue, cns, results=[])
+        dead = await record_of(queue, job.id)
+    assert (dead.state, dead.error["name"]) == ("dead", "InvalidPayload")
+    assert "AssertionError('a negative total" in dead.error["message"]
+    assert dead.attempts_made == 2
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("it has had no response")
+
+
+ODD_ERRORS: dict[str, Exception] = {
+    "half a surrogate": ValueError("no such file: caf\udce9.txt"),
+    "its own code fails": Mute(),
+}
+
+
+@pytest.mark.parametrize("error", ODD_ERRORS.values(), ids=ODD_ERRORS)
+@pytest.mark.parametrize("coroutine", [False, True])
+async def test_an_error_of_any_text_ends_its_attempt(
+    url: str, error: Exception, coroutine: bool
+) -> None:
+    calls: list[int] = []
+
+    def fail(payload: int) -> None:
+        calls.append(payload)
+        raise error
+
+    async def fail_later(payload: int) -> None:
+        fail(payload)
+
+    cns = CNS([neuron("bad").dendrite(entry, fail_later if coroutine else fail)])
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=2)
+        await drain(queue, cns, results=[])
+        dead = await record_of(queue, job.id)
+    assert (dead.state, dead.error["name"], calls) == ("dead", type(error).__name__, [7, 7])
+
+
+async def test_a_run_alone_with_an_error_of_any_text_ends(url: str) -> None:
+    def fail(payload: int) -> None:
+        raise ODD_ERRORS["half a surrogate"]
+
+    cns = CNS([neuron("bad").dendrite(entry, fail)])
+    with pytest.raises(StimulationFailed, match="no such file"):
+        await asyncio.wait_for(
+            run_durably(cns, entry.create_signal(7), key="k", store=url), PATIENCE
+        )
+
+
 async def test_a_signal_that_cannot_be_written_is_not_enqueued(url: str) -> None:
     async with Queue("q", url) as queue:
         with pytest.raises(Exception, match="'anything'"):
@@ -436,6 +516,28 @@ async def test_what_a_store_refuses_for_good_is_dead_lettered_with_the_reason(ur
 
     assert (dead.state, dead.error["message"]) == ("dead", "too large for this store")
     assert story.count("second") == 0
+
+
+@pytest.mark.parametrize("carries", [False, True])
+async def test_a_run_that_cannot_be_encoded_is_dead_lettered_with_the_reason(
+    url: str, carries: bool
+) -> None:
+    """Names that no JSON holds, say: neither the store's writes nor the progress of the job can."""
+    odd: Collateral[int] = collateral("\ud800", int)
+    cns = CNS([
+        neuron("first", {"odd": odd}).dendrite(
+            entry, lambda payload, axon: axon.odd.create_signal(payload)
+        ),
+        neuron("second").dendrite(odd, print),
+    ])  # fmt: skip
+    async with Queue("q", url) as queue:
+        if carries:
+            queue._own_store = queue.broker.store
+            around(queue, CarryingBroker)
+        job = await queue.enqueue(entry.create_signal(7))
+        await drain(queue, cns, durability="step", results=[])
+        dead = await record_of(queue, job.id)
+    assert (dead.state, dead.error["name"]) == ("dead", "UnicodeEncodeError")
 
 
 async def test_a_settlement_that_the_broker_refuses_is_dead_lettered_with_the_reason(

@@ -1,13 +1,17 @@
 """D7: leases and checkpoints do not depend on the user's loop being free."""
 
+import asyncio
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cnstra import CNS, Queue, collateral, neuron
+from cnstra import CNS, Queue, Worker, collateral, neuron
 from cnstra.durable.journal import Durability
+from cnstra.engine.spells import LENGTH
 from tests.durables import (
     PATIENCE,
     BrokerAround,
@@ -125,3 +129,58 @@ async def test_a_cancel_reaches_a_running_job(url: str) -> None:
             with pytest.raises(Exception, match="JobCancelled"):
                 await job.result(timeout=PATIENCE)
         assert story.count("third") == 0
+
+
+class Foretelling(BrokerAround):
+    """Says of every lease what a test tells it to, once it has been told."""
+
+    state: Any = None
+    said = 0
+
+    async def renew(self, deliveries: Any, lease: float) -> Any:
+        if self.state is None:
+            return await self.inner.renew(deliveries, lease)
+        self.said += 1
+        return [self.state] * len(deliveries)
+
+
+@pytest.mark.parametrize("what", ["SIGTERM", "cancelled", "lost"])
+async def test_a_chain_of_sync_handlers_hears_between_its_steps(url: str, what: str) -> None:
+    """Its handlers never let the loop have its turn: the run does, between two of them."""
+    ran: list[str] = []
+
+    def step(name: str, source: Any, target: Any) -> Any:
+        def handler(payload: int, axon: Any) -> Any:
+            ran.append(name)
+            if name == "second":
+                happens()
+            return axon.target.create_signal(payload)
+
+        return neuron(name, {"target": target}).dendrite(source, handler)
+
+    def happens() -> None:
+        if what == "SIGTERM":
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(2 * LENGTH)
+            return
+        broker.state = what
+        while broker.said < 2:  # then the worker has been told of the first
+            time.sleep(0.005)
+
+    cns = CNS([
+        step("first", entry, middle), step("second", middle, later), step("third", later, output)
+    ])  # fmt: skip
+    async with Queue("q", url) as queue:
+        broker: Foretelling = around(queue, Foretelling)
+        job = await queue.enqueue(entry.create_signal(7), max_attempts=1)
+        worker = Worker(queue, cns, lease=0.3, grace=PATIENCE)
+        running = asyncio.create_task(worker.run())
+        await until(lambda: running.done() or (what != "SIGTERM" and ran and not worker._tasks))
+        worker.stop()
+        await asyncio.wait_for(running, PATIENCE)
+        record = await queue.record(job.id)
+
+    assert ran == ["first", "second"]
+    assert record is not None
+    state = {"SIGTERM": "waiting", "cancelled": "dead"}.get(what, record.state)
+    assert (record.state, record.attempts_made) == (state, int(state == "dead"))

@@ -90,6 +90,22 @@ MUTATIONS = (
     ),
     Mutation(
         "D2",
+        "a key that cannot be saved is refused",
+        "durable/recording.py",
+        "    if not _is_unicode(own_key):",
+        "    if False:",
+        D2 + "test_half_a_surrogate_is_no_key",
+    ),
+    Mutation(
+        "D2",
+        "inner runs are numbered on when some have ended",
+        "engine/inner.py",
+        "            index = outer.needed().inner_count",
+        "            index = len(outer.needed().inner_runs)",
+        "unit/test_recorded_runs.py::test_inner_runs_have_recorders_of_their_own_by_their_number",
+    ),
+    Mutation(
+        "D2",
         "two signals of one key are refused",
         "durable/recording.py",
         "                if (name, own_key) in seen:",
@@ -247,10 +263,26 @@ MUTATIONS = (
     Mutation(
         "D6",
         "what a payload's own code raises fails its activation",
-        "durable/recording.py",
-        "        raise NotSerializable(collateral=codec.name, reason=repr(error)) from error",
-        "        raise",
+        "engine/payloads.py",
+        "        except Exception as error:\n            raise NotSerializable(",
+        "        except (TypeError, ValueError, RecursionError) as error:\n            raise NotSerializable(",
         D6 + "test_a_payload_that_cannot_be_written_fails_its_activation",
+    ),
+    Mutation(
+        "D6",
+        "and whatever it raises where it is decoded",
+        "engine/payloads.py",
+        "            return cast(T, value)\n        except Exception as error:",
+        "            return cast(T, value)\n        except (TypeError, ValueError, RecursionError) as error:",
+        D6 + "test_a_payload_whose_own_code_refuses_it_fails_its_activation",
+    ),
+    Mutation(
+        "D6",
+        "a run that cannot be encoded ends",
+        "durable/journal.py",
+        "            except Exception as error:\n                self._refuse(error)\n                break",
+        "            except ZeroDivisionError as error:\n                self._refuse(error)\n                break",
+        D6 + "test_a_run_that_cannot_be_encoded_is_dead_lettered_with_the_reason",
     ),
     Mutation(
         "D6",
@@ -316,6 +348,14 @@ MUTATIONS = (
         "            held = list(self._held)\n            if not held:",
         "            turn, loop = asyncio.Event(), asyncio.get_running_loop()\n            self._mailbox.post(lambda: loop.call_soon_threadsafe(turn.set))\n            await turn.wait()\n            held = list(self._held)\n            if not held:",
         D7 + "test_a_handler_that_blocks_for_three_leases_keeps_its_lease[exit]",
+    ),
+    Mutation(
+        "D7",
+        "a run gives way between its handlers",
+        "durable/run.py",
+        "        stimulation.spell = Spell(self._cns.clock)\n",
+        "",
+        D7 + "test_a_chain_of_sync_handlers_hears_between_its_steps[memory-cancelled]",
     ),
     # --- D8
     Mutation(

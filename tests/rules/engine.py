@@ -13,6 +13,7 @@ R7 = "unit/test_r7_two_tasks.py::"
 R8 = "unit/test_r8_listeners.py::"
 R9 = "unit/test_r9_limits.py::"
 R10 = "unit/test_r10_snapshots.py::"
+SPELLS = "unit/test_spells.py::"
 RECORDED = "unit/test_recorded_runs.py::"
 DEFINITIONS = "unit/test_definitions.py::"
 STORE = "unit/test_context_store.py::"
@@ -74,6 +75,46 @@ MUTATIONS = (
         "context=self._vars.copy()",
         "context=self._vars",
         R1 + "test_branches_that_overlap_do_not_share_context_variables",
+    ),
+    Mutation(
+        "R1",
+        "sync handlers give way when their spell is over",
+        "engine/strands.py",
+        "            elif spell.is_over:\n                break\n",
+        "            elif spell.is_over:\n                pass\n",
+        SPELLS + "test_what_waits_for_the_loop_is_heard_between_two_handlers",
+    ),
+    Mutation(
+        "R1",
+        "and so do coroutine handlers that never wait",
+        "engine/strands.py",
+        "                await spell.give_way()\n",
+        "                spell._begin()\n",
+        SPELLS + "test_what_waits_for_the_loop_is_heard_between_two_handlers",
+    ),
+    Mutation(
+        "R1",
+        "the loop finds what it must look for",
+        "engine/spells.py",
+        "        for _ in range(TURNS):\n",
+        "        for _ in range(1):\n",
+        SPELLS + "test_what_the_loop_looks_for_is_heard_too",
+    ),
+    Mutation(
+        "R1",
+        "who gives way is on its way",
+        "engine/strands.py",
+        "                run.spare = task\n",
+        "",
+        SPELLS + "test_a_run_that_gives_way_is_in_no_lull",
+    ),
+    Mutation(
+        "R1",
+        "what is slow is timed one by one",
+        "engine/spells.py",
+        "        self.skip = SKIPPED if now - self._asked_at < QUICK else 0\n",
+        "        self.skip = SKIPPED\n",
+        SPELLS + "test_it_is_asked_after_each_slow_handler",
     ),
     # --- R2
     Mutation(
@@ -257,13 +298,61 @@ MUTATIONS = (
         "            pass",
         R5 + "test_a_run_whose_task_was_cancelled_before_it_began_ends_and_owes_all",
     ),
+    Mutation(
+        "R5",
+        "an error that cannot say anything is written down all the same",
+        "errors.py",
+        "    except Exception as raised:\n        kind",
+        "    except ZeroDivisionError as raised:\n        kind",
+        R5 + "test_any_error_is_written_down_as_texts_that_utf_8_holds",
+    ),
+    Mutation(
+        "R5",
+        "what is written down of an error is a text that UTF-8 holds",
+        "errors.py",
+        '    return text.encode("utf-8", "backslashreplace").decode()',
+        "    return text",
+        R5 + "test_any_error_is_written_down_as_texts_that_utf_8_holds",
+    ),
+    Mutation(
+        "R5",
+        "an output that cannot be looked at fails its task",
+        "engine/outcomes.py",
+        "    except Exception as error:  # ours",
+        "    except ZeroDivisionError as error:  # ours",
+        R5 + "test_an_output_that_cannot_be_shown_fails_its_task",
+    ),
+    Mutation(
+        "R5",
+        "whatever a commit raises fails its activation",
+        "engine/commits.py",
+        "        except BaseException as error:\n            _fail(",
+        "        except ZeroDivisionError as error:\n            _fail(",
+        RECORDED + "test_whatever_a_commit_raises_fails_its_activation",
+    ),
+    Mutation(
+        "R5",
+        "a failure that cannot be recorded is owed",
+        "engine/commits.py",
+        '    except Exception:\n        logger.exception("Why',
+        '    except ZeroDivisionError:\n        logger.exception("Why',
+        RECORDED + "test_a_failure_that_cannot_be_recorded_is_owed_all_the_same",
+    ),
+    Mutation(
+        "R5",
+        "a run whose own task raises holds up nobody",
+        "engine/stimulation.py",
+        "                self._break(error)",
+        "                pass",
+        RECORDED + "test_a_run_whose_own_task_raises_holds_up_nobody",
+    ),
     # --- R6
     Mutation(
         "R6",
         "nothing new starts in a drain",
         "engine/strands.py",
-        "    while not run.closing:\n        if ready:",
-        "    while True:\n        if ready:",
+        "    while not run.closing:\n        if spell",
+        "    while True:\n        if spell",
         R6 + "test_a_sync_handler_that_aborts_its_run_starts_nothing_more",
     ),
     Mutation(
@@ -382,8 +471,7 @@ MUTATIONS = (
         "R6",
         "an aborted inner run interrupts, whatever was returned",
         "engine/outcomes.py",
-        "        if any(run.interrupted_from_outside for run in rare.inner_runs):\n"
-        "            return Interrupted(Aborted(reason=reason))",
+        "        if rare.is_cut_short:\n            return Interrupted(Aborted(reason=reason))",
         "        pass",
         R6 + "test_an_activation_whose_inner_run_was_aborted_is_interrupted_whatever_it_returned",
     ),
@@ -391,8 +479,7 @@ MUTATIONS = (
         "R6",
         "and whatever was raised",
         "engine/outcomes.py",
-        "    if rare is not None and any(run.interrupted_from_outside for run in rare.inner_runs):\n"
-        "        return Interrupted(error)\n",
+        "    if rare is not None and rare.is_cut_short:\n        return Interrupted(error)\n",
         "",
         R6 + "test_an_activation_whose_inner_run_was_aborted_is_interrupted_whatever_it_returned",
     ),
@@ -661,8 +748,8 @@ MUTATIONS = (
         "what is returned after the deadline does not count",
         "engine/outcomes.py",
         "        if isinstance(rare.stop, DurationExceeded):\n            return Failed(rare.stop)\n"
-        "        if not all",
-        "        if not all",
+        "        if rare.inner_runs",
+        "        if rare.inner_runs",
         R9 + "test_what_a_handler_returns_after_its_time_does_not_count",
     ),
     Mutation(

@@ -1,13 +1,16 @@
 """R3: a chain or loop of 100,000 hops neither recurses nor slows down, and takes no memory."""
 
 import asyncio
+import gc
 import sys
+import weakref
 from typing import Any
 
 import pytest
 
-from cnstra import CNS, Signal, neuron
-from tests.graphs import entry
+from cnstra import CNS, Context, Signal, neuron
+from tests.graphs import entry, middle
+from tests.manual_clock import settled
 
 HOPS = 100_000
 A_FEW_BLOCKS = 2_000
@@ -105,3 +108,26 @@ async def test_a_loop_behind_a_barrier_is_flat(probe: Probe) -> None:
     )
 
     assert probe.is_flat, (probe.depths, probe.memory)
+
+
+async def test_an_activation_keeps_no_inner_run_that_has_ended() -> None:
+    alive: list[int] = []
+
+    async def start(payload: int, axon: Any, ctx: Context[Any]) -> None:
+        runs: weakref.WeakSet[Any] = weakref.WeakSet()
+        for _ in range(3):
+            run = ctx.cns.stimulate(middle.create_signal(payload))
+            runs.add(run)
+            await run
+        del run
+        await settled()
+        gc.collect()
+        alive.append(len(runs))
+
+    async def pause(payload: int) -> None:
+        await asyncio.sleep(0)
+
+    cns = CNS([neuron("o", {}).dendrite(entry, start), neuron("i", {}).dendrite(middle, pause)])
+    await cns.stimulate(entry.create_signal(1))
+
+    assert alive == [0]

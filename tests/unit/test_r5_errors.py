@@ -10,7 +10,7 @@ import pytest
 
 from cnstra import CNS, Context, collateral, neuron
 from cnstra.engine.tasks import error_to_wire
-from cnstra.errors import InvalidOutput, StimulationFailed
+from cnstra.errors import InvalidOutput, InvalidPayload, StimulationFailed
 from tests.graphs import entry, middle, out, passing, sink
 
 
@@ -369,3 +369,64 @@ async def test_what_is_written_down_of_an_error_begins_with_the_handler(is_async
     assert first == "Traceback (most recent call last):"
     assert __file__ in frames[0]
     assert frames[-1] == "ValueError: lost"
+
+
+class Mute(Exception):
+    """An error whose own code fails where it is looked at."""
+
+    def __str__(self) -> str:
+        raise AttributeError("it has had no response")
+
+    __repr__ = __str__
+
+
+HALF = "caf\udce9.txt"
+
+ODD_ERRORS = [
+    (ValueError(HALF), "caf\\udce9.txt"),
+    (Mute(), "Mute, which cannot say more: its own code raised AttributeError"),
+    (ValueError(), "ValueError"),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), ODD_ERRORS)
+def test_any_error_is_written_down_as_texts_that_utf_8_holds(
+    error: Exception, message: str
+) -> None:
+    error.__cause__, error.__notes__ = Mute(), [HALF]
+    wire = error_to_wire(error)
+    assert (wire["message"], wire["name"]) == (message, type(error).__name__)
+    assert wire["stack"].encode().count(b"caf\\udce9.txt") >= 1
+
+
+async def test_an_error_that_cannot_be_shown_fails_its_run_as_any_other() -> None:
+    cns = CNS([neuron("n", {}).dendrite(entry, failing(True, Mute()))])
+    with pytest.raises(StimulationFailed, match="n: Mute, which cannot say more"):
+        await cns.stimulate(entry.create_signal(1))
+
+
+def test_an_error_of_ours_may_quote_one_that_cannot_be_shown() -> None:
+    error = InvalidPayload(collateral="c", type="t", reason=Mute())
+    assert "Mute, which cannot say more" in str(error)
+
+
+class Shy:
+    """An output whose own code fails where it is looked at."""
+
+    def __repr__(self) -> str:
+        raise AttributeError("it has no session any more")
+
+
+@pytest.mark.parametrize("coroutine", [False, True])
+async def test_an_output_that_cannot_be_shown_fails_its_task(coroutine: bool) -> None:
+    def emit(payload: int) -> Any:
+        return Shy()
+
+    async def emit_later(payload: int) -> Any:
+        return Shy()
+
+    cns = CNS([neuron("n", {}).dendrite(entry, emit_later if coroutine else emit)])
+    run = cns.stimulate(entry.create_signal(1))
+    await asyncio.wait_for(run.wait_until_done(), 5)
+    (failed,) = run.failed_tasks
+    assert isinstance(failed.error, AttributeError)

@@ -30,6 +30,7 @@ class Journal:
         self.waiting: list[Callable[[], None]] = []
         self.checkpoints: set[str] = set()
         self.refused: set[str] = set()
+        self.broken: dict[str, BaseException] = {}
 
     is_wary = True
 
@@ -44,12 +45,14 @@ class Journal:
         return self.items(self.root, emissions, 1)
 
     def started(self, item: Item) -> Barrier | None:
+        self.fails("started")
         self.log.append(("started", item[2]))
         return self.barrier if item[0].neuron_name in self.checkpoints else None
 
     def committed(
         self, item: Item, emissions: Sequence[Emission], change: ContextChange | None
     ) -> tuple[list[Item], Barrier | None]:
+        self.fails("committed")
         if item[0].neuron_name in self.refused:
             raise NotSerializable(collateral="out", reason="a test")
         self.log.append(("committed", item[2], change and (change.neuron_name, change.value)))
@@ -59,7 +62,12 @@ class Journal:
     def failed(
         self, item: Item, error: BaseException, *, aborted: bool, change: ContextChange | None
     ) -> None:
+        self.fails("failed")
         self.log.append(("failed", item[2], type(error).__name__, aborted, change is not None))
+
+    def fails(self, call: str) -> None:
+        if call in self.broken:
+            raise self.broken[call]
 
     def items(self, parent: str, emissions: Sequence[Emission], hops: int) -> list[Item]:
         pairs = [(target, signal) for signal, targets in emissions for target in targets]
@@ -281,6 +289,80 @@ async def test_an_interrupted_activation_is_told_as_aborted_and_without_its_writ
 
     assert journal.log[-1] == ("failed", "root.0", "Aborted", True, False)
     assert run.context.get_all() == {}
+
+
+def doing(coroutine: bool, fails: bool = False) -> Any:
+    def do(payload: int) -> None:
+        if fails:
+            raise ValueError("by itself")
+
+    async def do_later(payload: int) -> None:
+        do(payload)
+
+    return do_later if coroutine else do
+
+
+@pytest.mark.parametrize("coroutine", [False, True])
+async def test_whatever_a_commit_raises_fails_its_activation(coroutine: bool) -> None:
+    journal = Journal()
+    journal.broken["committed"] = RuntimeError("a code of the payload's own")
+    run = start(
+        CNS([neuron("n", {}).dendrite(entry, doing(coroutine))]), journal, entry.create_signal(1)
+    )
+    await asyncio.wait_for(run.wait_until_done(), 5)
+
+    (failed,) = run.failed_tasks
+    assert failed.error is journal.broken["committed"]
+    assert journal.log[-1] == ("failed", "root.0", "RuntimeError", False, False)
+
+
+@pytest.mark.parametrize("coroutine", [False, True])
+async def test_a_failure_that_cannot_be_recorded_is_owed_all_the_same(
+    coroutine: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal()
+    journal.broken["failed"] = RuntimeError("no room")
+    run = start(
+        CNS([neuron("n", {}).dendrite(entry, doing(coroutine, fails=True))]),
+        journal,
+        entry.create_signal(1),
+    )
+    await asyncio.wait_for(run.wait_until_done(), 5)
+
+    (failed,) = run.failed_tasks
+    assert str(failed.error) == "by itself"
+    assert "Why an activation of 'n' ended is not recorded" in caplog.text
+
+
+def test_what_ends_the_process_in_a_commit_leaves_the_activation_owed() -> None:
+    journal = Journal()
+    journal.broken["committed"] = KeyboardInterrupt()
+    cns = CNS([neuron("n", {}).dendrite(entry, doing(coroutine=False))])
+    run = cns.recorded_run(journal, stimulation_id="mine")
+    items = journal.entries(cns.emissions_of([entry.create_signal(1)]))
+    with pytest.raises(KeyboardInterrupt):
+        run.begin(items, [], None)
+
+    assert run.done
+    assert names(run.frontier) == [("n", 1)]
+
+
+async def test_a_run_whose_own_task_raises_holds_up_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing of a handler's does that; should we, whoever waits hears of it."""
+    journal = Journal()
+    journal.broken["started"] = RuntimeError("a fault of ours")
+    run = start(
+        CNS([neuron("n", {}).dendrite(entry, doing(coroutine=True))]),
+        journal,
+        entry.create_signal(1),
+    )
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="a fault of ours"):
+            await asyncio.wait_for(run.wait_until_done(), 5)
+    assert run.aborted
+    assert "A task of run mine raised" in caplog.text
 
 
 async def test_inner_runs_have_recorders_of_their_own_by_their_number() -> None:

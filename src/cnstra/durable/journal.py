@@ -155,7 +155,11 @@ class Journal:
     async def _write_all(self) -> None:
         while self._wanted and self.lost is None:
             self._wanted = False
-            patch, version = self._progress.take()
+            try:
+                patch, version = self._progress.take()
+            except Exception as error:
+                self._refuse(error)
+                break
             if patch:
                 await self._land(partial(_commit, patch))
             if self.lost is None:
@@ -176,13 +180,17 @@ class Journal:
                 logger.warning("%s Next try in %.2g s.", error, pause)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
-            except Exception as error:
-                if not isinstance(error, Fenced):
-                    logger.exception("Run %s cannot be written down: it ends.", ticket.run)
+            except Fenced as error:
                 self.lose(error)
+            except Exception as error:
+                self._refuse(error)
             else:
                 self._seq = ticket.seq
                 return
+
+    def _refuse(self, error: Exception) -> None:
+        logger.error("Run %s cannot be written down: it ends.", self._progress.run, exc_info=error)
+        self.lose(error)
 
     # --- back on the run's thread
 

@@ -34,7 +34,7 @@ from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.engine.signals import Signal, VersionedSignal
 from cnstra.engine.tasks import error_to_wire
 from cnstra.engine.versions import UNVERSIONED
-from cnstra.errors import CnstraError, DuplicateKey, InvalidOption, NotSerializable
+from cnstra.errors import DuplicateKey, InvalidOption
 
 
 class Lineages:
@@ -251,14 +251,14 @@ class Recording:
             if not targets and not is_result:
                 continue
             codec = self._network.collaterals[name].codec
-            data = _encoded(codec, signal.payload)
+            data = codec.encode(signal.payload)
             own_key = _own_key(signal)
             if own_key is not None:
                 if (name, own_key) in seen:
                     raise DuplicateKey(collateral=name, key=own_key)
                 seen.add((name, own_key))
-            key_of = partial(emission_key, parent, name, position, own_key)
-            emission = key_of() if parent.depth else key_of
+            of = (parent, name, position, own_key)
+            emission = emission_key(*of) if parent.depth else partial(emission_key, *of)
             if is_result:
                 path = path_text(follow(parent.path, position))
                 entry = ResultEntry(name, msgspec.Raw(data), path, parent.depth + 1, codec.version)
@@ -296,23 +296,23 @@ def _copy_of(codec: PayloadCodec[Any], data: bytes, key: str | None) -> Signal[A
     return VersionedSignal(codec.name, payload, key, version=codec.version)
 
 
-def _encoded(codec: PayloadCodec[Any], payload: Any) -> bytes:
-    """The payload as JSON.
-
-    Whatever its own code raises on the way, it fails its activation alone.
-    """
-    try:
-        return codec.encode(payload)
-    except CnstraError:
-        raise
-    except Exception as error:
-        raise NotSerializable(collateral=codec.name, reason=repr(error)) from error
-
-
 def _own_key(signal: Signal[Any]) -> str | None:
     """The key that its handler gave the signal. Raises `InvalidOption`."""
     own_key = cast(object, signal.key)
-    if own_key is not None and not isinstance(own_key, str):
+    if own_key is None:
+        return None
+    if not isinstance(own_key, str):
         remedy = "the key of a signal is a text: str(...) it"
         raise InvalidOption(option="key", value=own_key, remedy=remedy)
+    if not _is_unicode(own_key):
+        remedy = "half of a surrogate pair cannot be saved: ascii(...) it"
+        raise InvalidOption(option="key", value=own_key, remedy=remedy)
     return own_key
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

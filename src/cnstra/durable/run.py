@@ -24,6 +24,7 @@ from cnstra.engine.cns import CNS
 from cnstra.engine.network import Network
 from cnstra.engine.recorder import Item, Recorder
 from cnstra.engine.signals import Collateral, Signal
+from cnstra.engine.spells import Spell
 from cnstra.engine.stimulation import DEFAULT_GRACE, Stimulation
 from cnstra.engine.tasks import FailedTask
 from cnstra.errors import (
@@ -259,6 +260,7 @@ class DurableRun:
             on_response=self._on_response,
         )
         recording.is_heard = stimulation.audience is not None
+        stimulation.spell = Spell(self._cns.clock)
         early = self._aborted_early
         stimulation.begin(items, entries, None if early is None else early.signal)
         return stimulation

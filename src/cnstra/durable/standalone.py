@@ -27,7 +27,7 @@ from cnstra.engine.cns import CNS, Signals
 from cnstra.engine.payloads import decode_json
 from cnstra.engine.signals import Collateral
 from cnstra.engine.stimulation import DEFAULT_GRACE
-from cnstra.errors import StimulationFailed
+from cnstra.errors import StimulationFailed, text_of
 
 KEEP_RESULTS = timedelta(days=7)
 
@@ -100,7 +100,7 @@ async def run_durably(
                 await run.release()
                 raise StimulationFailed(
                     count=len(failed_tasks),
-                    summary="; ".join(repr(one.error) for one in failed_tasks[:3]),
+                    summary="; ".join(text_of(one.error, repr) for one in failed_tasks[:3]),
                     failed_tasks=failed_tasks,
                     listener_errors=[],
                 ) from failed_tasks[0].error

@@ -153,9 +153,8 @@ def _steps(ctx: Context[Any], transaction: Transaction[Any], call: Call, now: fl
 def _emissions(ctx: Context[Any], output: Any) -> Steps[Sequence[Emission]]:
     """What the engine will make of it. Raises what takes the transaction back."""
     rare = ctx.rare
-    for inner in () if rare is None else rare.inner_runs:
-        if not inner.done:
-            yield inner.wait_until_done
+    while rare is not None and rare.inner_runs:
+        yield next(iter(rare.inner_runs)).wait_until_done
     match outcome_of_return(ctx.receiver, ctx, output, None):
         case Done(emissions):
             return emissions

@@ -2,8 +2,9 @@
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from cnstra.engine.audience import Audience, Pending
 from cnstra.engine.context import Context
@@ -22,7 +23,9 @@ from cnstra.engine.recorder import Barrier, ContextChange, Emission, Item
 from cnstra.engine.run import UNLIMITED, Run
 from cnstra.engine.signals import Signal
 from cnstra.engine.tasks import Response
-from cnstra.errors import CnstraError, NoRunningLoop
+from cnstra.errors import NoRunningLoop
+
+logger = logging.getLogger("cnstra.engine")
 
 Said = tuple[Signal[Any] | None, Signal[Any] | None, BaseException | None]
 """An input, an output, an error: what a response is made of."""
@@ -56,10 +59,7 @@ def conclude(run: Run, item: Item, context: Context[Any] | None, outcome: Outcom
         case Interrupted(error, fatal):
             _interrupt(run, item, context, error)
             if fatal:
-                run.abort(error)
-                if run.loop is not None:
-                    run.loop.call_soon(run.go_on)  # our strand ends here, and would have gone on
-                raise error
+                _end_with(run, error)
         case Unfinished(output):
             _conclude_later(run, item, context or Context(run, *item), output)
     if run.lulls is not None:
@@ -80,9 +80,11 @@ def commit(
     else:
         try:
             items, barrier = run.recorder.committed(item, emissions, change)
-        except CnstraError as error:
+        except BaseException as error:
             _fail(run, item, context, error, aborted=False, change=change)
-            return
+            if isinstance(error, Exception):
+                return
+            _end_with(run, error)
     if context is not None and run.outer is not None:
         context.hand_undos_to(run.outer)
     let_go(run, context)
@@ -102,8 +104,7 @@ def _fail(
     change: ContextChange | None,
 ) -> None:
     """The activation failed: it is owed, and keeps its writes."""
-    if run.recorder is not None:
-        run.recorder.failed(item, error, aborted=aborted, change=change)
+    _record_failure(run, item, error, aborted, change)
     if context is not None:
         context.undo()
     run.places.owe(item, error, aborted)
@@ -117,10 +118,29 @@ def _interrupt(run: Run, item: Item, context: Context[Any] | None, error: BaseEx
         context.undo()
         if context.rare.wrote:
             run.context.roll_back(item[0].neuron_name, context)
-    if run.recorder is not None:
-        run.recorder.failed(item, error, aborted=True, change=None)
+    _record_failure(run, item, error, aborted=True, change=None)
     run.places.owe(item, error, aborted=True)
     let_go(run, context)
+
+
+def _record_failure(
+    run: Run, item: Item, error: BaseException, aborted: bool, change: ContextChange | None
+) -> None:
+    """Have it recorded. Where that fails it is owed all the same, without its reason."""
+    if run.recorder is None:
+        return
+    try:
+        run.recorder.failed(item, error, aborted=aborted, change=change)
+    except Exception:
+        logger.exception("Why an activation of %r ended is not recorded.", item[0].neuron_name)
+
+
+def _end_with(run: Run, error: BaseException) -> NoReturn:
+    """The error is not the run's own: it ends the run, and goes on to whoever runs the loop."""
+    run.abort(error)
+    if run.loop is not None:
+        run.loop.call_soon(run.go_on)  # our strand ends here, and would have gone on
+    raise error
 
 
 def _conclude_later(run: Run, item: Item, context: Context[Any], output: Any) -> None:
@@ -193,13 +213,12 @@ async def _settle_rare(
     cancelled: BaseException | None = None
     if rare.stop is not None and task.cancelling():
         task.uncancel()
-    for inner in rare.inner_runs:
-        while not inner.done:
-            try:
-                await inner.wait_until_done()
-            except asyncio.CancelledError as error:
-                cancelled = error
-                run.abort(error)
+    while rare.inner_runs:
+        try:
+            await next(iter(rare.inner_runs)).wait_until_done()
+        except asyncio.CancelledError as error:
+            cancelled = error
+            run.abort(error)
     return cancelled
 
 

@@ -121,13 +121,21 @@ class RunOfContext(Protocol):
 
 
 class Rare:
-    """What most activations never need: made when one does."""
+    """What most activations never need: made when one does.
 
-    __slots__ = ("inner_runs", "key", "signal", "stop", "undos", "wrote")
+    inner_runs: those that go on. inner_count: how many there have been. is_cut_short: the abort of
+    the activation came before one of them had done all it owed.
+    """
+
+    __slots__ = (
+        "inner_count", "inner_runs", "is_cut_short", "key", "signal", "stop", "undos", "wrote",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.wrote = False
-        self.inner_runs: list[Any] = []
+        self.inner_runs: dict[Any, None] = {}
+        self.inner_count = 0
+        self.is_cut_short = False
         self.stop: BaseException | None = None
         self.signal: ObservedSignal | None = None
         self.key: str | None = None

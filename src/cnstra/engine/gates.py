@@ -161,8 +161,7 @@ def _is_under_us(holder: Any, run: Any) -> bool:
 
 
 def _waits_inside(holder: Any) -> Iterator[Waiter]:
-    for run in holder.rare.inner_runs if holder.rare else ():
-        if not run.done:
-            yield from run.places.waiters
-            for context in run.places.contexts:
-                yield from _waits_inside(context)
+    for run in list(holder.rare.inner_runs) if holder.rare else ():
+        yield from run.places.waiters
+        for context in run.places.contexts:
+            yield from _waits_inside(context)

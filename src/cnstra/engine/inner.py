@@ -86,7 +86,7 @@ class InnerCNS:
         run.attempt = outer.attempt
         run.grace = outer.run.grace if grace is None else seconds(grace)
         if outer.run.recorder is not None:
-            index = len(outer.needed().inner_runs)
+            index = outer.needed().inner_count
             run.recorder = outer.run.recorder.inner(outer.lineage, index)
         if on_response is not None or around is not None:
             run.audience = Audience(() if on_response is None else (on_response,), around)

@@ -12,7 +12,7 @@ from cnstra.engine.context import Context
 from cnstra.engine.network import Receiver
 from cnstra.engine.recorder import Emission
 from cnstra.engine.signals import SIGNAL, is_signal
-from cnstra.errors import Aborted, CnstraError, DurationExceeded, InvalidOutput, NotOnAxon
+from cnstra.errors import Aborted, DurationExceeded, InvalidOutput, NotOnAxon
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -58,18 +58,18 @@ def outcome_of_return(
         rare = context.rare
         if isinstance(rare.stop, DurationExceeded):
             return Failed(rare.stop)
-        if not all(run.done for run in rare.inner_runs):
+        if rare.inner_runs:
             return Unfinished(output)
-        if any(run.interrupted_from_outside for run in rare.inner_runs):
+        if rare.is_cut_short:
             return Interrupted(Aborted(reason=reason))
         cancelled = rare.stop is not None and not receiver.in_thread  # a thread is only asked
         if output is None and (context.observed_abort or cancelled):
             return Interrupted(Aborted(reason=reason))
-    if type(output) is not SIGNAL and inspect.isawaitable(output):
-        return Unfinished(output)
     try:
+        if type(output) is not SIGNAL and inspect.isawaitable(output):
+            return Unfinished(output)
         return Done(emissions_of(receiver, output))
-    except CnstraError as error:
+    except Exception as error:  # ours, or what the output's own code raises of being looked at
         return Failed(error)
 
 
@@ -93,7 +93,7 @@ def outcome_of_error(
         return Interrupted(error, fatal=True)
     if aborting and isinstance(error, Aborted):
         return Interrupted(error)
-    if rare is not None and any(run.interrupted_from_outside for run in rare.inner_runs):
+    if rare is not None and rare.is_cut_short:
         return Interrupted(error)
     observed = context is not None and (context.observed_abort or stop is not None)
     return Failed(error, aborted=aborting and observed)

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, cast, get_type_hints
 import msgspec
 
 from cnstra.engine.versions import Versions, versions_of
-from cnstra.errors import InvalidPayload, NotSerializable, PayloadTooNew, UnresolvedType
+from cnstra.errors import InvalidPayload, NotSerializable, PayloadTooNew, UnresolvedType, text_of
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class PayloadCodec(Generic[T]):
         try:
             return _encode(self._versions.upcast(decode_json(data), version))
         except Exception as error:
-            reason = f"as version {version}: {error!r}"
+            reason = f"as version {version}: {text_of(error, repr)}"
             raise InvalidPayload(
                 collateral=self.name, type=_name_of(self.type), reason=reason
             ) from error
@@ -78,14 +78,8 @@ class PayloadCodec(Generic[T]):
             data = _encode(payload if type(payload) in _OF_JSON else _as_object(payload))
             if b"null" in data:
                 _refuse_non_finite(payload)
-        except (
-            TypeError,
-            ValueError,
-            OverflowError,
-            RecursionError,
-            msgspec.MsgspecError,
-        ) as error:
-            raise NotSerializable(collateral=self.name, reason=error) from error
+        except Exception as error:
+            raise NotSerializable(collateral=self.name, reason=_reason(error)) from error
         return data
 
     def decode(self, data: bytes) -> T:
@@ -99,9 +93,9 @@ class PayloadCodec(Generic[T]):
             if self._tuple is not None:
                 value = self._tuple(*msgspec.structs.astuple(value))
             return cast(T, value)
-        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        except Exception as error:
             raise InvalidPayload(
-                collateral=self.name, type=_name_of(self.type), reason=error
+                collateral=self.name, type=_name_of(self.type), reason=_reason(error)
             ) from error
 
     def schema(self) -> dict[str, Any] | None:
@@ -120,19 +114,29 @@ class PayloadCodec(Generic[T]):
         if self._decoder is None or self.type is Any or _is_instance(value, self.type):
             return cast(T, value)
         try:
-            return self.decode(_encode(_as_object(value)))
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            data = _encode(_as_object(value))
+        except Exception as error:
             raise InvalidPayload(
-                collateral=self.name, type=_name_of(self.type), reason=error
+                collateral=self.name, type=_name_of(self.type), reason=_reason(error)
             ) from error
+        return self.decode(data)
 
 
 def to_builtins(value: object) -> object:
     """The value as what `json.dumps` takes; itself, where it has no JSON form."""
     try:
         return msgspec.to_builtins(_as_object(value), enc_hook=_encode_foreign)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+    except Exception:
         return value
+
+
+def _reason(error: Exception) -> object:
+    """What is wrong with a payload. An error of its own code says what it is, too."""
+    return error if isinstance(error, _OF_US) else text_of(error, repr)
+
+
+_OF_US = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""What `msgspec` and we raise of a payload."""
 
 
 def encode_json(value: object) -> bytes:

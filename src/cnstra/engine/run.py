@@ -14,6 +14,7 @@ from cnstra.engine.context_store import ContextStore
 from cnstra.engine.lulls import Lulls
 from cnstra.engine.places import Places
 from cnstra.engine.recorder import Recorder
+from cnstra.engine.spells import Spell
 
 UNLIMITED = sys.maxsize
 
@@ -23,7 +24,8 @@ class Run(RunOfContext, Protocol):
 
     slots: how many activations of the run may run at once.
     closing: an abort was asked for; nothing new starts.
-    spare: a strand that is on its way and has not begun.
+    spare: a strand that is on its way: it has not begun, or gives way.
+    spell: where the run must give way to others now and then, its time at the loop.
     looking: without a loop, whether its thread is just now asking for permits.
     wake: without a loop, what its thread sleeps on while it waits for permits.
     """
@@ -35,6 +37,7 @@ class Run(RunOfContext, Protocol):
     closing: bool
     done: bool
     spare: asyncio.Task[None] | None
+    spell: Spell | None
     looking: bool
     wake: threading.Event | None
     loop: asyncio.AbstractEventLoop | None

@@ -23,10 +23,11 @@ from cnstra.engine.recorder import Item, Recorder
 from cnstra.engine.resources import Resources
 from cnstra.engine.run import UNLIMITED
 from cnstra.engine.signals import Signal
+from cnstra.engine.spells import Spell
 from cnstra.engine.strands import drain, stop, strand
 from cnstra.engine.tasks import NEVER_STARTED, ActivationTask, FailedTask
 from cnstra.engine.threads import call_on
-from cnstra.errors import Aborted, ListenerFailed, StimulationFailed, WrongThread
+from cnstra.errors import Aborted, ListenerFailed, StimulationFailed, WrongThread, text_of
 
 logger = logging.getLogger("cnstra.engine")
 
@@ -76,12 +77,12 @@ class Stimulation:
     looking = False
     grace = DEFAULT_GRACE
     outer: Context[Any] | None = None
+    spell: Spell | None = None
     lulls: Lulls | None = None
     wake: threading.Event | None = None
     context_codecs: Mapping[str, PayloadCodec[Any]] | None = None
     """How context values travel, in a run whose values are saved."""
-    interrupted_from_outside = False
-    """The abort of the activation around this inner run came before it had done all it owed."""
+    _broken: Exception | None = None
     _unnoticed: Unnoticed | None = None
     _aborted_by_outer = False
     _abort_signal: AbortSignal | None = None
@@ -187,19 +188,23 @@ class Stimulation:
         if failed:
             raise StimulationFailed(
                 count=len(failed),
-                summary=_summary([f"{one.task.neuron_id}: {one.error!r}" for one in failed]),
+                summary=_summary(
+                    [f"{one.task.neuron_id}: {text_of(one.error, repr)}" for one in failed]
+                ),
                 failed_tasks=failed,
                 listener_errors=listener_errors,
             ) from failed[0].error
         if listener_errors:
             raise ListenerFailed(
                 count=len(listener_errors),
-                summary=_summary([repr(error) for error in listener_errors]),
+                summary=_summary([text_of(error, repr) for error in listener_errors]),
                 listener_errors=listener_errors,
             ) from listener_errors[0]
 
     async def wait_until_done(self) -> None:
         """Wait until nothing runs any more, and raise nothing for what failed."""
+        if self._broken is not None:
+            raise self._broken
         if self.done:
             return
         loop = asyncio.get_running_loop()
@@ -249,29 +254,38 @@ class Stimulation:
         if self.closing or not more:
             self._end_if_over()
         elif self.spare is None:
-            self.spare = self._spawn(strand(self), self._strand_ended)
+            self.spare = self.spawn(strand(self))
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task of the run's, in a copy of the variables that the run began with."""
-        return self._spawn(coroutine, _tasks.discard)
-
-    def _spawn(
-        self,
-        coroutine: Coroutine[Any, Any, None],
-        ended: Callable[["asyncio.Task[None]"], None],
-    ) -> "asyncio.Task[None]":
         assert self.loop is not None
         task = self.loop.create_task(coroutine, context=self._vars.copy())
         _tasks.add(task)
-        task.add_done_callback(ended)
+        task.add_done_callback(self._task_ended)
         return task
 
-    def _strand_ended(self, task: "asyncio.Task[None]") -> None:
-        """A strand that was cancelled before it began leaves its work behind."""
+    def _task_ended(self, task: "asyncio.Task[None]") -> None:
+        """A spare strand that was cancelled leaves its work behind. What a task of ours raises is
+        no failure of a handler: it is told, and breaks the run.
+        """
         _tasks.discard(task)
         if self.spare is task:
             self.spare = None
             self.abort(asyncio.CancelledError("the run's task was cancelled"))
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            message = f"A task of run {self.id} raised"
+            task.get_loop().call_exception_handler({"message": message, "exception": error})
+            if isinstance(error, Exception):
+                self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        """What the run was at may be lost to it: nobody waits for that."""
+        self._broken = error
+        self.abort(error)
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(error)
 
     def _see_through(self) -> None:
         """Without a loop, other threads' permits are the one thing to wait for: wait here."""
@@ -312,8 +326,8 @@ class Stimulation:
         for remove in self._removes:
             remove()
         self._removes = ()
-        if self._aborted_by_outer:
-            self.interrupted_from_outside = bool(self.places.owed or self.places.unstarted())
+        if self.outer is not None:
+            self._leave(self.outer)
 
     def _remember_errors(self) -> None:
         errors = [one.error for one in self.places.owed if not one.aborted]
@@ -325,9 +339,18 @@ class Stimulation:
 
     def _inherit(self, outer: Context[Any]) -> None:
         """Become part of the activation around us: its abort is ours, and it outlasts us."""
-        outer.needed().inner_runs.append(self)
+        rare = outer.needed()
+        rare.inner_runs[self] = None
+        rare.inner_count += 1
         signal = outer.observed_signal()
         self._obey(signal, signal.inherit)
+
+    def _leave(self, outer: Context[Any]) -> None:
+        """We have ended: the activation around us need not keep us."""
+        rare = outer.needed()
+        rare.inner_runs.pop(self, None)
+        if self._aborted_by_outer and (self.places.owed or self.places.unstarted()):
+            rare.is_cut_short = True
 
     def _obey(
         self, source: AbortSignal, add_callback: Callable[[Callable[[], object]], Remove]

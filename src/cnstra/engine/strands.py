@@ -25,15 +25,23 @@ NOBODY: tuple[Receiver, ...] = ()
 
 
 def drain(run: Run) -> None:
-    """Run what can run without waiting, up to the first coroutine handler."""
+    """Run what can run without waiting, up to the first coroutine handler or the spell's end."""
     places = run.places
     queue, ready, running = places.queue, places.ready, places.running
     slots, limited = run.slots, run.slots != UNLIMITED
     recorder = run.recorder
+    spell, skip = None if recorder is None else run.spell, 1
     holds_back = run.audience is not None or run.lulls is not None
     holds_back = holds_back or (recorder is not None and recorder.is_wary)
     max_hops = 0 if holds_back else run.max_hops  # then none goes the short way
     while not run.closing:
+        if spell is not None:
+            if skip:
+                skip -= 1
+            elif spell.is_over:
+                break
+            else:
+                skip = spell.skip
         if ready:
             if ready[0].receiver.is_async:
                 break
@@ -109,7 +117,20 @@ async def strand(run: Run) -> None:
     places = run.places
     queue, ready, running = places.queue, places.ready, places.running
     slots, max_hops = run.slots, 0 if _is_observed(run) else run.max_hops
+    spell, skip = run.spell, 0
     while not run.closing and (ready or (queue and len(running) < slots)):
+        if spell is not None:
+            if skip:
+                skip -= 1
+            elif not spell.is_over:
+                skip = spell.skip
+            elif run.spare:
+                break
+            else:
+                run.spare = task
+                await spell.give_way()
+                run.spare = None
+                continue
         item = None if ready else queue.popleft()
         if item is None:
             await _take(run, ready.pop(0), task)

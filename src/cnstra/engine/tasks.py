@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from cnstra.engine.signals import Signal, is_object, signal_from_wire, signal_to_wire
-from cnstra.errors import InvalidSignal, InvalidTask
+from cnstra.errors import InvalidSignal, InvalidTask, text_of
 
 NEVER_STARTED = "Task aborted - not started due to abort signal"
 """The seed's words for a task that an abort kept from starting."""
@@ -77,13 +77,18 @@ class Response:
 
 
 def error_to_wire(error: BaseException) -> dict[str, Any]:
-    """An error as it is written down: `{"message", "name", "stack"}`."""
-    trace = _from_the_handler_on(error.__traceback__)
+    """An error as it is written down: `{"message", "name", "stack"}`, texts that UTF-8 can hold."""
+    name = text_of(error, lambda _: type(error).__name__)
     return {
-        "message": str(error) or type(error).__name__,
-        "name": type(error).__name__,
-        "stack": "".join(traceback.format_exception(type(error), error, trace, limit=-20))[-8000:],
+        "message": text_of(error) or name,
+        "name": name,
+        "stack": text_of(error, _stack_of)[-8000:],
     }
+
+
+def _stack_of(error: BaseException) -> str:
+    trace = _from_the_handler_on(error.__traceback__)
+    return "".join(traceback.format_exception(type(error), error, trace, limit=-20))
 
 
 def _from_the_handler_on(trace: TracebackType | None) -> TracebackType | None:

@@ -328,7 +328,11 @@ class Attempt:
         if isinstance(error, Fenced | LeaseLost):
             logger.warning("Job %r is lost: %s", self.delivery.job_id, error)
             return Settled(Lost(), None)
-        dead = DeadLettered(error_to_wire(error), self._wire(run))
+        try:
+            progress = self._wire(run)
+        except Exception:  # which may be the very reason
+            progress = self.delivery.progress
+        dead = DeadLettered(error_to_wire(error), progress)
         return Settled(dead, run.ticket() if self._at_once else None)
 
     @property
