@@ -35,6 +35,7 @@ KINDS = {
     "in place": f"?longest_lease={LONG}",
     "copies": f"?put_back=no&delay=100&longest_lease={LONG}",
 }
+AS_ON_RABBITMQ = f"?put_back=now&delay=100&longest_lease={LONG}"
 
 
 class World:
@@ -49,10 +50,10 @@ class World:
     def boxes(self) -> mail.Boxes:
         return mail.boxes_of(self.url, "q")
 
-    async def process(self, life: Life | None = None) -> "Process":
+    async def process(self, life: Life | None = None, *, has_store: bool = True) -> "Process":
         life = life or Life(10**9, makes_last=True)
         transport = mail.transport("q", self.url, self.clock)
-        store: Any = Mortal(self.store, life)
+        store: Any = Mortal(self.store, life) if has_store else None
         broker = MessageBroker(Mortal(transport, life), "q", self.clock, 10**6, store)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         await broker.open()
         return Process(self, broker, store)
@@ -329,6 +330,39 @@ async def test_a_job_that_was_lost_comes_back_after_a_lease() -> None:
     assert await process.take() is None
     await world.clock.advance(LEASE)
     assert await process.take() is not None
+
+
+@pytest.mark.parametrize("has_store", [False, True])
+async def test_a_message_that_was_lost_with_its_connection_is_not_sent_again(
+    has_store: bool,
+) -> None:
+    """The broker has put it back itself: without a store, a copy would be a second job."""
+    world = World(AS_ON_RABBITMQ)
+    process = await world.process(has_store=has_store)
+    job = NewJob("run", b'{"signal":{"a":1},"cnstra":{"run":"run"}}', "run", 3)
+    await process.broker.enqueue([job])
+    held = await process.need()
+    letter = world.boxes.letters[0]
+    letter.token, letter.due_at = "", 0.0
+
+    await process.broker.settle(held, Lost(), None)
+
+    assert world.boxes.letters == [letter]
+    assert (await process.need()).job_id == "run"
+
+
+@pytest.mark.parametrize(("has_store", "comes_back_after"), [(False, 0.0), (True, LEASE)])
+async def test_a_message_that_is_ours_still_is_there_again_for_others(
+    has_store: bool, comes_back_after: float
+) -> None:
+    world = World(AS_ON_RABBITMQ)
+    process = await world.process(has_store=has_store)
+    job = NewJob("run", b'{"signal":{"a":1},"cnstra":{"run":"run"}}', "run", 3)
+    await process.broker.enqueue([job])
+
+    await process.broker.settle(await process.need(), Lost(), None)
+
+    assert [one.due_at - world.clock.time() for one in world.boxes.letters] == [comes_back_after]
 
 
 async def test_a_settlement_needs_the_job_in_hand() -> None:

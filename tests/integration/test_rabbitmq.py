@@ -492,6 +492,42 @@ async def test_what_was_confirmed_survives_a_kill(server: RabbitServer, make: Ma
     assert await transport.sizes() == {"waiting": 0, "delayed": 1, "dead": 1}
 
 
+async def test_without_a_store_a_cut_connection_doubles_no_job(
+    server: RabbitServer, name: str
+) -> None:
+    """RabbitMQ gives the messages out again; a copy of ours would be a second job."""
+    started: list[int] = []
+    lost: list[int] = []
+    is_open = asyncio.Event()
+    only = neuron("only", {})
+
+    @only.dendrite(request, max_duration=60.0)
+    async def work(number: int) -> None:
+        started.append(number)
+        try:
+            await is_open.wait()
+        except asyncio.CancelledError:
+            lost.append(number)
+            raise
+
+    async with Proxy(server.port) as proxy:
+        place = f"amqp://guest:guest@127.0.0.1:{proxy.port}"
+        async with Queue(name, place) as queue:
+            await queue.enqueue_many([request.create_signal(number) for number in range(3)])
+            worker = Worker(queue, CNS([only]), concurrency=9, durability="exit", lease=2.0, grace=0)
+            running = asyncio.ensure_future(worker.run(until_idle=True))
+            async with asyncio.timeout(60):
+                while len(started) < 3:
+                    await asyncio.sleep(0.05)
+                proxy.cut()
+                while len(started) + len(lost) < 9:
+                    await asyncio.sleep(0.05)
+                is_open.set()
+                await running
+
+    assert sorted(started) == [0, 0, 1, 1, 2, 2]
+
+
 async def test_a_confirm_that_is_lost_raises_and_a_repeat_is_safe(
     server: RabbitServer, make: Maker
 ) -> None:

@@ -19,6 +19,11 @@ RENEWAL = (
     "integration/test_messages.py::test_a_renewal_under_way_holds_up_no_job_that_is_given_back"
 )
 
+LOST = (
+    "integration/test_messages.py::"
+    "test_a_message_that_was_lost_with_its_connection_is_not_sent_again"
+)
+
 MUTATIONS = [
     Mutation(
         "MSG",
@@ -65,6 +70,23 @@ MUTATIONS = [
         if self._ledger is not None:
 """,
         DEATHS,
+    ),
+    Mutation(
+        "MSG",
+        "a message that is not ours any more is not sent again",
+        "jobs/turns.py",
+        "elif self._ledger is not None and all(await self._transport.keep([incoming], lease)):",
+        "elif self._ledger is not None:",
+        LOST,
+    ),
+    Mutation(
+        "MSG",
+        "without a store, what was lost is given back and never sent again",
+        "jobs/turns.py",
+        "if self._post.can_put_back(0.0 if self._ledger is None else lease):",
+        "if self._post.can_put_back(lease):",
+        "integration/test_messages.py::"
+        "test_a_message_that_is_ours_still_is_there_again_for_others[False-0.0]",
     ),
     Mutation(
         "MSG",
