@@ -62,6 +62,30 @@ MUTATIONS = (
     ),
     Mutation(
         "AMQP",
+        "no more channels are opened than the server allows for",
+        HERE + "taking.py",
+        "        return min(count, room)\n",
+        "        return count\n",
+        OURS + "test_a_worker_of_more_hands_than_there_are_channels_uses_those_that_there_are",
+    ),
+    Mutation(
+        "AMQP",
+        "who was there when the message of another was too large is told to try again",
+        HERE + "publishing.py",
+        "if largest is not None and message.body_size <= int(largest[1]):",
+        "if False:",
+        OURS + "test_only_the_message_that_is_too_large_for_this_server_is_refused",
+    ),
+    Mutation(
+        "AMQP",
+        "who sends many is told what is refused",
+        HERE + "transport.py",
+        "raise min(failed, key=_may_be_mended)",
+        "raise failed[0]",
+        OURS + "test_who_sends_many_is_told_which_is_refused_rather_than_to_try_again",
+    ),
+    Mutation(
+        "AMQP",
         "messages of one id are sent one after the other",
         HERE + "publishing.py",
         """        while message_id in self._in_flight:
@@ -161,8 +185,8 @@ MUTATIONS = (
         "AMQP",
         "an alarm holds up publishers alone",
         HERE + "transport.py",
-        "self._publisher = Publisher(self._publishing, self._queues)",
-        "self._publisher = Publisher(self._link, self._queues)",
+        "self._publisher = Publisher(self._publishing, self._queues, location)",
+        "self._publisher = Publisher(self._link, self._queues, location)",
         OURS + "test_a_full_server_makes_publishers_wait_and_nobody_else",
     ),
     Mutation(
