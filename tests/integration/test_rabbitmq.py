@@ -14,6 +14,7 @@ import aio_pika
 import pytest
 
 from cnstra import CNS, Context, Queue, Worker, collateral, neuron
+from cnstra.adapters.rabbitmq import absences
 from cnstra.adapters.rabbitmq.location import location_of
 from cnstra.adapters.rabbitmq.names import TIERS, Names
 from cnstra.adapters.rabbitmq.queues import Queues
@@ -261,6 +262,38 @@ async def test_a_retry_that_is_on_its_way_to_the_worker_is_waited_for(
         await Worker(queue, CNS([only])).run(until_idle=True)
 
     assert attempts == [1, 2]
+
+
+async def test_a_wait_that_is_missing_is_asked_for_more_and_more_rarely(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each such question is an error in RabbitMQ's log."""
+    now, asked = 0.0, 0
+    monkeypatch.setattr(absences, "monotonic", lambda: now)
+    ask = Queues.size
+
+    async def count_and_ask(queues: Queues, name: str) -> int | None:
+        nonlocal asked
+        asked += ".wait." in name
+        return await ask(queues, name)
+
+    monkeypatch.setattr(Queues, "size", count_and_ask)
+    transport, other = await make(), await make()
+    looks: list[tuple[int, int]] = []
+
+    async def look(at: float) -> None:
+        nonlocal now, asked
+        now, asked = at, 0
+        looks.append(((await transport.sizes())["delayed"], asked))
+
+    await look(0.0)
+    await look(15.0)
+    await look(29.0)
+    await send(other, b"later", delay=3600.0)
+    await look(30.0)
+    await look(59.0)
+
+    assert looks == [(0, len(TIERS)), (0, len(TIERS)), (0, 0), (1, len(TIERS)), (1, 1)]
 
 
 @pytest.mark.parametrize(

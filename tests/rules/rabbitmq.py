@@ -86,6 +86,22 @@ MUTATIONS = (
     ),
     Mutation(
         "AMQP",
+        "a queue that was missing is not asked for each time",
+        HERE + "queues.py",
+        "        if self._absences.covers(name):\n            return 0\n",
+        "",
+        OURS + "test_a_wait_that_is_missing_is_asked_for_more_and_more_rarely",
+    ),
+    Mutation(
+        "AMQP",
+        "a queue that was missing is asked for again",
+        HERE + "absences.py",
+        "self._until[name] = now + min(now - since, LONGEST)",
+        "self._until[name] = now + LONGEST",
+        OURS + "test_a_wait_that_is_missing_is_asked_for_more_and_more_rarely",
+    ),
+    Mutation(
+        "AMQP",
         "messages of one id are sent one after the other",
         HERE + "publishing.py",
         """        while message_id in self._in_flight:
