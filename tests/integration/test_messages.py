@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, cast
 from uuid import uuid4
 
@@ -11,7 +11,13 @@ import pytest
 from cnstra import Queue, Worker
 from cnstra.durable.store import Patch, Ticket
 from cnstra.engine.payloads import decode_json, encode_json
-from cnstra.errors import InvalidOption, LeaseLost, MessageTooLarge, StoreRequired
+from cnstra.errors import (
+    BrokerUnavailable,
+    InvalidOption,
+    LeaseLost,
+    MessageTooLarge,
+    StoreRequired,
+)
 from cnstra.jobs.broker import JobRecord, NewJob
 from cnstra.jobs.messages import SENDING, MessageBroker
 from cnstra.jobs.settlement import (
@@ -23,6 +29,7 @@ from cnstra.jobs.settlement import (
     Retry,
     Settlement,
 )
+from cnstra.jobs.transport import Judge
 from tests import mail
 from tests.durables import PATIENCE, Story, entry, output, until, working
 from tests.manual_clock import ManualClock
@@ -583,6 +590,88 @@ async def test_a_leftover_of_a_job_that_was_redriven_is_swept_out() -> None:
     letter = world.boxes.dead[0]
     assert await process.broker.redrive("j")
     world.boxes.dead.append(letter)
+
+    assert await process.broker.jobs("dead") == []
+    assert world.boxes.dead == []
+
+
+@pytest.fixture
+def sifting(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
+    """Nobody can look through dead letters until this is set, or the test is over."""
+    is_free = asyncio.Event()
+    sift = mail.MemoryTransport.sift
+
+    async def sift_late(transport: mail.MemoryTransport, judge: Judge) -> None:
+        await is_free.wait()
+        await sift(transport, judge)
+
+    monkeypatch.setattr(mail.MemoryTransport, "sift", sift_late)
+    yield is_free
+    is_free.set()
+
+
+async def test_one_pass_sweeps_out_the_letters_of_all_that_were_redriven_meanwhile(
+    sifting: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    process = await world.process()
+    ids = [f"j{number}" for number in range(20)]
+    for each in ids:
+        await process.enqueue(each)
+        await process.settle(await process.need(), DeadLettered(ERROR, None))
+    passes, sift = list[Judge](), mail.MemoryTransport.sift
+
+    async def count_and_sift(transport: mail.MemoryTransport, judge: Judge) -> None:
+        passes.append(judge)
+        await sift(transport, judge)
+
+    monkeypatch.setattr(mail.MemoryTransport, "sift", count_and_sift)
+
+    async with asyncio.timeout(PATIENCE):
+        assert all([await process.broker.redrive(each) for each in ids])
+    sifting.set()
+
+    assert (await process.broker.counts())["dead"] == 0
+    assert len(passes) == 2
+
+
+async def test_a_job_that_dies_again_before_its_letter_is_swept_out_keeps_the_new_one(
+    sifting: asyncio.Event,
+) -> None:
+    world = World()
+    process = await world.process()
+    await process.enqueue()
+    await process.settle(await process.need(), DeadLettered(ERROR, None))
+    old = world.boxes.dead[0]
+    async with asyncio.timeout(PATIENCE):
+        assert await process.broker.redrive("j")
+    again = {**ERROR, "message": "again"}
+    await process.settle(await process.need(), DeadLettered(again, None))
+    sifting.set()
+
+    assert (await process.broker.counts())["dead"] == 1
+    world.boxes.dead.append(old)  # as a death before the sweep would have left it
+    (dead,) = await process.broker.jobs("dead")
+    assert dead.error is not None
+    assert dead.error["message"] == "again"
+    assert len(world.boxes.dead) == 1
+
+
+async def test_a_broker_that_is_away_when_letters_are_swept_out_leaves_them_to_whoever_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    process = await world.process()
+    await process.enqueue()
+    await process.settle(await process.need(), DeadLettered(ERROR, None))
+    with monkeypatch.context() as patched:
+
+        async def be_away(*_: object) -> None:
+            raise BrokerUnavailable(url="mail://", reason="away")
+
+        patched.setattr(mail.MemoryTransport, "sift", be_away)
+        assert await process.broker.redrive("j")
+        assert (await process.broker.counts())["dead"] == 1
 
     assert await process.broker.jobs("dead") == []
     assert world.boxes.dead == []

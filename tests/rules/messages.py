@@ -19,6 +19,10 @@ RENEWAL = (
     "integration/test_messages.py::test_a_renewal_under_way_holds_up_no_job_that_is_given_back"
 )
 
+AGAIN = (
+    "integration/test_messages.py::"
+    "test_a_job_that_dies_again_before_its_letter_is_swept_out_keeps_the_new_one"
+)
 LOST = (
     "integration/test_messages.py::"
     "test_a_message_that_was_lost_with_its_connection_is_not_sent_again"
@@ -87,6 +91,40 @@ MUTATIONS = [
         "if self._post.can_put_back(lease):",
         "integration/test_messages.py::"
         "test_a_message_that_is_ours_still_is_there_again_for_others[False-0.0]",
+    ),
+    Mutation(
+        "MSG",
+        "whoever redrives many jobs does not look through the dead letters for each",
+        "jobs/records.py",
+        "        self._leftovers.add(job_id, again.header.generation)\n",
+        "        await self._drop_letter(job_id)\n",
+        "integration/test_messages.py::"
+        "test_one_pass_sweeps_out_the_letters_of_all_that_were_redriven_meanwhile",
+    ),
+    Mutation(
+        "MSG",
+        "the letter of a later death is no leftover",
+        "jobs/leftovers.py",
+        "return header.generation < outgrown.get(header.id, 0)",
+        "return header.id in outgrown",
+        AGAIN,
+    ),
+    Mutation(
+        "MSG",
+        "the letter of an earlier death is a leftover, though the job is dead again",
+        "jobs/records.py",
+        "entry.over is None and not is_outgrown",
+        "entry.over is None",
+        AGAIN,
+    ),
+    Mutation(
+        "MSG",
+        "whoever counts the dead has leftovers swept out first",
+        "jobs/messages.py",
+        "        await self._records.settled()\n        return await self._transport.sizes()\n",
+        "        return await self._transport.sizes()\n",
+        "integration/test_messages.py::"
+        "test_one_pass_sweeps_out_the_letters_of_all_that_were_redriven_meanwhile",
     ),
     Mutation(
         "MSG",
