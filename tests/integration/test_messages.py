@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, cast
 from uuid import uuid4
 
@@ -29,7 +29,7 @@ from cnstra.jobs.settlement import (
     Retry,
     Settlement,
 )
-from cnstra.jobs.transport import Judge
+from cnstra.jobs.transport import Judge, Outgoing
 from tests import mail
 from tests.durables import PATIENCE, Story, entry, output, until, working
 from tests.manual_clock import ManualClock
@@ -675,6 +675,30 @@ async def test_a_broker_that_is_away_when_letters_are_swept_out_leaves_them_to_w
 
     assert await process.broker.jobs("dead") == []
     assert world.boxes.dead == []
+
+
+async def test_a_job_that_died_again_before_its_redrive_was_written_down_stays_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever redrives sends first: a worker may have ended the job by then."""
+    world = World()
+    process, worker = await world.process(), await world.process()
+    await process.enqueue()
+    await process.settle(await process.need(), DeadLettered(ERROR, None))
+    send = mail.MemoryTransport.send
+
+    async def send_and_run(transport: mail.MemoryTransport, messages: Sequence[Outgoing]) -> None:
+        await send(transport, messages)
+        await worker.settle(await worker.need(), DeadLettered(ERROR, None))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mail.MemoryTransport, "send", send_and_run)
+        assert await process.broker.redrive("j")
+
+    assert (await process.record()).state == "dead"
+    assert [one.id for one in await process.broker.jobs("dead")] == ["j"]
+    assert await process.broker.redrive("j")
+    assert (await process.need()).job_id == "j"
 
 
 async def test_the_worker_of_a_cancelled_job_hears_of_it() -> None:

@@ -128,6 +128,15 @@ MUTATIONS = [
     ),
     Mutation(
         "MSG",
+        "a job that was redriven and died again is not called alive",
+        "jobs/records.py",
+        "if one.header.generation >= again.header.generation:",
+        "if one.header.generation > again.header.generation:",
+        "integration/test_messages.py::"
+        "test_a_job_that_died_again_before_its_redrive_was_written_down_stays_dead",
+    ),
+    Mutation(
+        "MSG",
         "a job that was entered and not sent is sent by whoever asks again",
         "jobs/messages.py",
         "if not is_new and (entry.sent or entry.over):",

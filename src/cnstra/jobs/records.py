@@ -100,8 +100,8 @@ class Records:
         await self._post.send([again])
 
         def revive(one: Entry) -> Entry:
-            if one.header.generation > again.header.generation:
-                return one
+            if one.header.generation >= again.header.generation:
+                return one  # a worker has it already, and may have ended it
             return replace(one, header=again.header, dead_since=None, cancelled=False)
 
         await ledger.change(job_id, revive)
