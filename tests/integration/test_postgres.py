@@ -121,6 +121,20 @@ def test_a_url_that_means_nothing_says_why(query: str, says: str) -> None:
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("special", "/?[%")
+def test_a_password_that_is_not_encoded_is_not_told(special: str) -> None:
+    with pytest.raises(InvalidOption, match=r"postgresql://\*\*\*.*percent-encode") as refused:
+        Location.of(f"postgresql://app:hush{special}hush@db/shop")
+
+    assert "hush" not in str(refused.value)
+
+
+def test_a_name_with_an_at_sign_may_be_among_the_options() -> None:
+    place = Location.of("postgresql://db.example/shop?user=app@example")
+
+    assert psycopg.conninfo.conninfo_to_dict(place.conninfo)["user"] == "app@example"
+
+
 # --- the schema
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from cnstra.durable import adapters
 from cnstra.errors import InvalidOption
 
 PORT = 4222
@@ -41,8 +42,13 @@ def location_of(url: str) -> Location:
     >>> location_of("nats://me:secret@a,b:4223/orders?replicas=3").servers
     ('nats://a:4222', 'nats://b:4223')
     """
-    parts = urlsplit(url)
-    shown = _shown(url)
+    shown = adapters.shown(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # whose message may hold the password
+        raise InvalidOption(option="url", value=shown, remedy=_ENCODE) from None
+    if parts.fragment or "@" in parts.path:
+        raise InvalidOption(option="url", value=shown, remedy=_ENCODE)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = set(options) - {"creds", "nkey", "replicas", "tls_ca", "tls_cert", "tls_key"}
     if unknown:
@@ -77,12 +83,6 @@ def _server(scheme: str, place: str, shown: str) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    _, at, places = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"***@{places}" if at else places, query="").geturl()
-
-
 def _tls(scheme: str, options: Mapping[str, str], shown: str) -> ssl.SSLContext | None:
     if scheme != "tls" and not any(name.startswith("tls_") for name in options):
         return None
@@ -96,5 +96,6 @@ def _tls(scheme: str, options: Mapping[str, str], shown: str) -> ssl.SSLContext 
     return context
 
 
+_ENCODE = "percent-encode what is special in its user, password or token: / as %2F, # as %23"
 _WHICH_OPTIONS = "its options are creds, nkey, replicas, tls_ca, tls_cert and tls_key"
 _WHICH_NAMESPACE = "its path is a namespace of letters, digits and underscores"

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from yarl import URL
 
+from cnstra.durable import adapters
 from cnstra.errors import InvalidOption
 
 CONSUMER_TIMEOUT = 30 * 60.0
@@ -54,7 +55,7 @@ def location_of(url: str) -> Location:
         raise InvalidOption(option="url", value="amqp://***", remedy=ENCODE) from error
     if parts.fragment or "@" in parts.path + parts.query:
         raise InvalidOption(option="url", value=f"{parts.scheme}://***", remedy=ENCODE)
-    shown = _shown(url)
+    shown = adapters.shown(url)
     given = parse_qs(parts.query, keep_blank_values=True)
     options = {name: values[-1] for name, values in given.items()}
     if unknown := options.keys() - OPTIONS:
@@ -93,9 +94,3 @@ def _bytes(value: str, shown: str) -> int:
         remedy = "its max_message_size is a number of bytes"
         raise InvalidOption(option="url", value=shown, remedy=remedy)
     return int(value)
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    _, at, place = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"***@{place}" if at else place, query="").geturl()
