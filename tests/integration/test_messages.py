@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, cast
 from uuid import uuid4
 
@@ -11,7 +11,13 @@ import pytest
 from cnstra import Queue, Worker
 from cnstra.durable.store import Patch, Ticket
 from cnstra.engine.payloads import decode_json, encode_json
-from cnstra.errors import InvalidOption, LeaseLost, MessageTooLarge, StoreRequired
+from cnstra.errors import (
+    BrokerUnavailable,
+    InvalidOption,
+    LeaseLost,
+    MessageTooLarge,
+    StoreRequired,
+)
 from cnstra.jobs.broker import JobRecord, NewJob
 from cnstra.jobs.messages import SENDING, MessageBroker
 from cnstra.jobs.settlement import (
@@ -23,6 +29,7 @@ from cnstra.jobs.settlement import (
     Retry,
     Settlement,
 )
+from cnstra.jobs.transport import Judge, Outgoing
 from tests import mail
 from tests.durables import PATIENCE, Story, entry, output, until, working
 from tests.manual_clock import ManualClock
@@ -35,6 +42,7 @@ KINDS = {
     "in place": f"?longest_lease={LONG}",
     "copies": f"?put_back=no&delay=100&longest_lease={LONG}",
 }
+AS_ON_RABBITMQ = f"?put_back=now&delay=100&longest_lease={LONG}"
 
 
 class World:
@@ -49,10 +57,10 @@ class World:
     def boxes(self) -> mail.Boxes:
         return mail.boxes_of(self.url, "q")
 
-    async def process(self, life: Life | None = None) -> "Process":
+    async def process(self, life: Life | None = None, *, has_store: bool = True) -> "Process":
         life = life or Life(10**9, makes_last=True)
         transport = mail.transport("q", self.url, self.clock)
-        store: Any = Mortal(self.store, life)
+        store: Any = Mortal(self.store, life) if has_store else None
         broker = MessageBroker(Mortal(transport, life), "q", self.clock, 10**6, store)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         await broker.open()
         return Process(self, broker, store)
@@ -331,6 +339,39 @@ async def test_a_job_that_was_lost_comes_back_after_a_lease() -> None:
     assert await process.take() is not None
 
 
+@pytest.mark.parametrize("has_store", [False, True])
+async def test_a_message_that_was_lost_with_its_connection_is_not_sent_again(
+    has_store: bool,
+) -> None:
+    """The broker has put it back itself: without a store, a copy would be a second job."""
+    world = World(AS_ON_RABBITMQ)
+    process = await world.process(has_store=has_store)
+    job = NewJob("run", b'{"signal":{"a":1},"cnstra":{"run":"run"}}', "run", 3)
+    await process.broker.enqueue([job])
+    held = await process.need()
+    letter = world.boxes.letters[0]
+    letter.token, letter.due_at = "", 0.0
+
+    await process.broker.settle(held, Lost(), None)
+
+    assert world.boxes.letters == [letter]
+    assert (await process.need()).job_id == "run"
+
+
+@pytest.mark.parametrize(("has_store", "comes_back_after"), [(False, 0.0), (True, LEASE)])
+async def test_a_message_that_is_ours_still_is_there_again_for_others(
+    has_store: bool, comes_back_after: float
+) -> None:
+    world = World(AS_ON_RABBITMQ)
+    process = await world.process(has_store=has_store)
+    job = NewJob("run", b'{"signal":{"a":1},"cnstra":{"run":"run"}}', "run", 3)
+    await process.broker.enqueue([job])
+
+    await process.broker.settle(await process.need(), Lost(), None)
+
+    assert [one.due_at - world.clock.time() for one in world.boxes.letters] == [comes_back_after]
+
+
 async def test_a_settlement_needs_the_job_in_hand() -> None:
     world = World()
     process = await world.process()
@@ -552,6 +593,112 @@ async def test_a_leftover_of_a_job_that_was_redriven_is_swept_out() -> None:
 
     assert await process.broker.jobs("dead") == []
     assert world.boxes.dead == []
+
+
+@pytest.fixture
+def sifting(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
+    """Nobody can look through dead letters until this is set, or the test is over."""
+    is_free = asyncio.Event()
+    sift = mail.MemoryTransport.sift
+
+    async def sift_late(transport: mail.MemoryTransport, judge: Judge) -> None:
+        await is_free.wait()
+        await sift(transport, judge)
+
+    monkeypatch.setattr(mail.MemoryTransport, "sift", sift_late)
+    yield is_free
+    is_free.set()
+
+
+async def test_one_pass_sweeps_out_the_letters_of_all_that_were_redriven_meanwhile(
+    sifting: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    process = await world.process()
+    ids = [f"j{number}" for number in range(20)]
+    for each in ids:
+        await process.enqueue(each)
+        await process.settle(await process.need(), DeadLettered(ERROR, None))
+    passes, sift = list[Judge](), mail.MemoryTransport.sift
+
+    async def count_and_sift(transport: mail.MemoryTransport, judge: Judge) -> None:
+        passes.append(judge)
+        await sift(transport, judge)
+
+    monkeypatch.setattr(mail.MemoryTransport, "sift", count_and_sift)
+
+    async with asyncio.timeout(PATIENCE):
+        assert all([await process.broker.redrive(each) for each in ids])
+    sifting.set()
+
+    assert (await process.broker.counts())["dead"] == 0
+    assert len(passes) == 2
+
+
+async def test_a_job_that_dies_again_before_its_letter_is_swept_out_keeps_the_new_one(
+    sifting: asyncio.Event,
+) -> None:
+    world = World()
+    process = await world.process()
+    await process.enqueue()
+    await process.settle(await process.need(), DeadLettered(ERROR, None))
+    old = world.boxes.dead[0]
+    async with asyncio.timeout(PATIENCE):
+        assert await process.broker.redrive("j")
+    again = {**ERROR, "message": "again"}
+    await process.settle(await process.need(), DeadLettered(again, None))
+    sifting.set()
+
+    assert (await process.broker.counts())["dead"] == 1
+    world.boxes.dead.append(old)  # as a death before the sweep would have left it
+    (dead,) = await process.broker.jobs("dead")
+    assert dead.error is not None
+    assert dead.error["message"] == "again"
+    assert len(world.boxes.dead) == 1
+
+
+async def test_a_broker_that_is_away_when_letters_are_swept_out_leaves_them_to_whoever_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    process = await world.process()
+    await process.enqueue()
+    await process.settle(await process.need(), DeadLettered(ERROR, None))
+    with monkeypatch.context() as patched:
+
+        async def be_away(*_: object) -> None:
+            raise BrokerUnavailable(url="mail://", reason="away")
+
+        patched.setattr(mail.MemoryTransport, "sift", be_away)
+        assert await process.broker.redrive("j")
+        assert (await process.broker.counts())["dead"] == 1
+
+    assert await process.broker.jobs("dead") == []
+    assert world.boxes.dead == []
+
+
+async def test_a_job_that_died_again_before_its_redrive_was_written_down_stays_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever redrives sends first: a worker may have ended the job by then."""
+    world = World()
+    process, worker = await world.process(), await world.process()
+    await process.enqueue()
+    await process.settle(await process.need(), DeadLettered(ERROR, None))
+    send = mail.MemoryTransport.send
+
+    async def send_and_run(transport: mail.MemoryTransport, messages: Sequence[Outgoing]) -> None:
+        await send(transport, messages)
+        await worker.settle(await worker.need(), DeadLettered(ERROR, None))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mail.MemoryTransport, "send", send_and_run)
+        assert await process.broker.redrive("j")
+
+    assert (await process.record()).state == "dead"
+    assert [one.id for one in await process.broker.jobs("dead")] == ["j"]
+    assert await process.broker.redrive("j")
+    assert (await process.need()).job_id == "j"
 
 
 async def test_the_worker_of_a_cancelled_job_hears_of_it() -> None:

@@ -449,6 +449,10 @@ async def test_the_first_server_that_answers_is_taken(
         ("nats://h?replicas=9", "replicas is a number"),
         ("nats://h:port", "its ports are numbers"),
         ("tls://me:secret@h?tls_ca=/nowhere", "certificates cannot be read"),
+        ("nats://me:secret/secret@h/a", "percent-encode"),
+        ("nats://me:secret#secret@h", "percent-encode"),
+        ("nats://me:secret[secret@h", "percent-encode"),
+        ("nats://me:secret?secret@h", "its options are"),
     ],
 )
 def test_a_url_that_cannot_be_meant_is_refused(url: str, remedy: str) -> None:

@@ -1,6 +1,7 @@
 """What is particular to Postgres: its schema, its transactions, its connections."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ from cnstra.adapters import postgres
 from cnstra.adapters.postgres.broker import PostgresBroker
 from cnstra.adapters.postgres.columns import from_text, to_key, to_run, to_text
 from cnstra.adapters.postgres.location import Location
+from cnstra.adapters.postgres.migrating import VERSION
 from cnstra.clock import SYSTEM_CLOCK, SystemClock
 from cnstra.durable.store import Patch, Ticket
 from cnstra.engine.tasks import error_to_wire
@@ -119,6 +121,20 @@ def test_a_url_that_means_nothing_says_why(query: str, says: str) -> None:
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("special", "/?[%")
+def test_a_password_that_is_not_encoded_is_not_told(special: str) -> None:
+    with pytest.raises(InvalidOption, match=r"postgresql://\*\*\*.*percent-encode") as refused:
+        Location.of(f"postgresql://app:hush{special}hush@db/shop")
+
+    assert "hush" not in str(refused.value)
+
+
+def test_a_name_with_an_at_sign_may_be_among_the_options() -> None:
+    place = Location.of("postgresql://db.example/shop?user=app@example")
+
+    assert psycopg.conninfo.conninfo_to_dict(place.conninfo)["user"] == "app@example"
+
+
 # --- the schema
 
 
@@ -134,9 +150,8 @@ async def test_two_processes_may_make_the_schema_at_once(postgres_schema: str) -
     said = [(await each.communicate())[0].decode() for each in migrating]
 
     assert [each.returncode for each in migrating] == [0, 0, 0]
-    assert sorted(said) == sorted(
-        ["migrated to version 1\n", *["nothing to do: the tables are up to date\n"] * 2]
-    )
+    one_did_it = "".join(f"migrated to version {each + 1}\n" for each in range(VERSION))
+    assert sorted(said) == [one_did_it, *["nothing to do: the tables are up to date\n"] * 2]
 
 
 async def test_opening_makes_the_schema_once(postgres_schema: str) -> None:
@@ -148,6 +163,19 @@ async def test_opening_makes_the_schema_once(postgres_schema: str) -> None:
     assert [one.job_id for one in await take(brokers[1])] == ["a"]
     for each in brokers:
         await each.close()
+
+
+async def test_an_older_schema_gets_the_functions_of_ours(postgres_schema: str) -> None:
+    await postgres.migrate(postgres_schema)
+    server, schema = schema_of(postgres_schema)
+    call(server, f"DELETE FROM {schema}.migrations WHERE version > 1")
+    call(server, f"DROP FUNCTION {schema}.event_lock_noted")
+
+    assert await postgres.migrate(postgres_schema) == [2]
+
+    assert call(server, f"SELECT count({schema}.event_lock_noted())") == [(1,)]
+    async with opened(postgres_schema) as broker:
+        assert await broker.enqueue([job("a")]) == [True]
 
 
 async def test_a_newer_schema_is_left_alone(postgres_schema: str) -> None:
@@ -403,6 +431,37 @@ async def test_events_wait_for_transactions_that_began_before_them(
         told = await broker.events(0)
         assert [event.job_id for event in told] == ["a", "b"]
         assert await broker.events(None) == told[1:]
+
+
+async def test_a_transaction_holds_one_lock_however_many_jobs_it_adds(
+    postgres_schema: str, connection: psycopg.AsyncConnection[Any]
+) -> None:
+    """The server has room for a few thousand, for all its users together."""
+    ours = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    async with Queue("q", postgres_schema) as queue:
+        for transaction in "ab":  # and the next one holds a lock of its own
+            for number in range(5):
+                await queue.enqueue(note.create_signal(f"{number}"), connection=connection)
+            held = await connection.execute(ours)
+            assert await held.fetchone() == (1,), transaction
+            await connection.commit()
+
+
+async def test_a_lock_that_went_with_a_savepoint_is_taken_again(
+    broker: PostgresBroker, postgres_schema: str, connection: psycopg.AsyncConnection[Any]
+) -> None:
+    async with Queue("q", postgres_schema) as queue:
+        with contextlib.suppress(ConnectionError):
+            async with connection.transaction():
+                await queue.enqueue(note.create_signal("0"), job_id="0", connection=connection)
+                raise ConnectionError
+        await queue.enqueue(note.create_signal("a"), job_id="a", connection=connection)
+        await broker.enqueue([job("b")])
+        assert await broker.events(0) == []
+
+        await connection.commit()
+
+        assert [event.job_id for event in await broker.events(0)] == ["a", "b"]
 
 
 async def test_an_id_that_an_open_transaction_holds_delays_nobody_else(

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import aio_pika
 import pytest
 
 from cnstra import CNS, Context, Queue, Worker, collateral, neuron
+from cnstra.adapters.rabbitmq import absences
 from cnstra.adapters.rabbitmq.location import location_of
 from cnstra.adapters.rabbitmq.names import TIERS, Names
 from cnstra.adapters.rabbitmq.queues import Queues
@@ -26,6 +28,7 @@ from tests.rabbitmq_server import NAMES_LAG, RabbitServer
 from tests.redis_server import free_port
 
 CONSUMER_TIMEOUT = 4.0
+CHANNELS, LARGEST = 16, 10_000
 ODD_PASSWORD, ODD_VHOST = "p@ss/w#rd%?:", "prod/1 ä"
 IN_A_URL, VHOST_IN_A_URL = "p%40ss%2Fw%23rd%25%3F%3A", "prod%2F1%20%C3%A4"
 
@@ -60,6 +63,16 @@ ssl_options.keyfile = {folder}/key.pem
         ),
     )
     server.tls = tls
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A server that allows for less than others."""
+    config = f"channel_max = {CHANNELS}\nmax_message_size = {LARGEST}"
+    server = RabbitServer(tmp_path_factory.mktemp("narrow"), config=config)
     server.start()
     yield server
     server.stop()
@@ -117,6 +130,8 @@ def test_a_consumer_timeout_of_zero_is_none() -> None:
         ("amqp://user:pass?hush@host", "percent-encode"),
         ("amqp://user:hush@host?heartbaet=3", "heartbaet is no option"),
         ("amqp://user:hush@host?consumer_timeout=long", "in seconds"),
+        ("amqp://user:hush@host?max_message_size=1MB", "a number of bytes"),
+        ("amqp://user:hush@host?max_message_size=0", "a number of bytes"),
     ],
 )
 def test_a_url_that_is_wrong_says_so_and_keeps_its_password(url: str, remedy: str) -> None:
@@ -249,6 +264,38 @@ async def test_a_retry_that_is_on_its_way_to_the_worker_is_waited_for(
     assert attempts == [1, 2]
 
 
+async def test_a_wait_that_is_missing_is_asked_for_more_and_more_rarely(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each such question is an error in RabbitMQ's log."""
+    now, asked = 0.0, 0
+    monkeypatch.setattr(absences, "monotonic", lambda: now)
+    ask = Queues.size
+
+    async def count_and_ask(queues: Queues, name: str) -> int | None:
+        nonlocal asked
+        asked += ".wait." in name
+        return await ask(queues, name)
+
+    monkeypatch.setattr(Queues, "size", count_and_ask)
+    transport, other = await make(), await make()
+    looks: list[tuple[int, int]] = []
+
+    async def look(at: float) -> None:
+        nonlocal now, asked
+        now, asked = at, 0
+        looks.append(((await transport.sizes())["delayed"], asked))
+
+    await look(0.0)
+    await look(15.0)
+    await look(29.0)
+    await send(other, b"later", delay=3600.0)
+    await look(30.0)
+    await look(59.0)
+
+    assert looks == [(0, len(TIERS)), (0, len(TIERS)), (0, 0), (1, len(TIERS)), (1, 1)]
+
+
 @pytest.mark.parametrize(
     ("delay", "queue"),
     [
@@ -297,6 +344,74 @@ async def test_a_queue_that_is_full_by_a_policy_says_so(
 
     with pytest.raises(BrokerUnavailable):
         await fill()
+
+
+# --- a server that allows for less
+
+
+async def test_a_worker_of_more_hands_than_there_are_channels_uses_those_that_there_are(
+    narrow: RabbitServer, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RabbitMQ closes the connection for one too many, and with it goes all that it held."""
+    jobs, seen = 3 * CHANNELS, list[int]()
+    only = neuron("only", {})
+
+    @only.dendrite(request)
+    async def work(number: int) -> None:
+        seen.append(number)
+        await asyncio.sleep(0.05)
+
+    async with Queue(name, narrow.url, store=f"sqlite:///{tmp_path}/store.db") as queue:
+        await queue.enqueue_many([request.create_signal(number) for number in range(jobs)])
+        await asyncio.wait_for(Worker(queue, CNS([only]), concurrency=99).run(until_idle=True), 60)
+
+    assert sorted(seen) == list(range(jobs))
+    told = [one.getMessage() for one in caplog.records if "channel_max" in one.getMessage()]
+    assert len(told) == 1
+
+
+async def test_data_too_large_for_this_server_is_kept_in_the_store(
+    narrow: RabbitServer, name: str, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+    text = collateral("text", str)
+    only = neuron("only", {})
+    only.dendrite(text, seen.append)
+    place = f"{narrow.url}?max_message_size={LARGEST}"
+    async with Queue(name, place, store=f"sqlite:///{tmp_path}/store.db") as queue:
+        await queue.enqueue(text.create_signal("x" * 2 * LARGEST))
+        await Worker(queue, CNS([only])).run(until_idle=True)
+
+    assert seen == ["x" * 2 * LARGEST]
+
+
+async def test_only_the_message_that_is_too_large_for_this_server_is_refused(
+    narrow: RabbitServer, make: Maker
+) -> None:
+    """RabbitMQ closes the channel that all of them are on: the others are to be sent again."""
+    transport = await make(narrow.url)
+    small = [b"1", b"2", b"3", b"4"]
+    sendings = [send(transport, each) for each in (*small, b"x" * (LARGEST + 1))]
+
+    *others, refused = await asyncio.gather(*sendings, return_exceptions=True)
+
+    assert isinstance(refused, BrokerRefused)
+    assert "10001 bytes" in str(refused)
+    assert "?max_message_size=" in str(refused)
+    assert {type(other) for other in others} <= {type(None), BrokerUnavailable}
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(BrokerUnavailable):
+                return await send(transport, *small)
+
+
+async def test_who_sends_many_is_told_which_is_refused_rather_than_to_try_again(
+    narrow: RabbitServer, make: Maker
+) -> None:
+    transport = await make(narrow.url)
+
+    with pytest.raises(BrokerRefused, match="10001 bytes"):
+        await send(transport, b"1", b"2", b"x" * (LARGEST + 1), b"3", b"4")
 
 
 # --- messages, as others see and send them
@@ -490,6 +605,44 @@ async def test_what_was_confirmed_survives_a_kill(server: RabbitServer, make: Ma
 
     assert bodies(await take_all(transport, 3)) == [b"1", b"2", b"3"]
     assert await transport.sizes() == {"waiting": 0, "delayed": 1, "dead": 1}
+
+
+async def test_without_a_store_a_cut_connection_doubles_no_job(
+    server: RabbitServer, name: str
+) -> None:
+    """RabbitMQ gives the messages out again; a copy of ours would be a second job."""
+    started: list[int] = []
+    lost: list[int] = []
+    is_open = asyncio.Event()
+    only = neuron("only", {})
+
+    @only.dendrite(request, max_duration=60.0)
+    async def work(number: int) -> None:
+        started.append(number)
+        try:
+            await is_open.wait()
+        except asyncio.CancelledError:
+            lost.append(number)
+            raise
+
+    async with Proxy(server.port) as proxy:
+        place = f"amqp://guest:guest@127.0.0.1:{proxy.port}"
+        async with Queue(name, place) as queue:
+            await queue.enqueue_many([request.create_signal(number) for number in range(3)])
+            worker = Worker(
+                queue, CNS([only]), concurrency=9, durability="exit", lease=2.0, grace=0
+            )
+            running = asyncio.ensure_future(worker.run(until_idle=True))
+            async with asyncio.timeout(60):
+                while len(started) < 3:
+                    await asyncio.sleep(0.05)
+                proxy.cut()
+                while len(started) + len(lost) < 9:
+                    await asyncio.sleep(0.05)
+                is_open.set()
+                await running
+
+    assert sorted(started) == [0, 0, 1, 1, 2, 2]
 
 
 async def test_a_confirm_that_is_lost_raises_and_a_repeat_is_safe(

@@ -1,6 +1,7 @@
 """A broker of messages in memory, `mail://name`, as RabbitMQ, SQS and NATS are to their adapters.
 
-`?put_back=no`: a message cannot be given back for a while, a copy must be sent, as on RabbitMQ.
+`?put_back=no`: a message cannot be given back, a copy must be sent. `?put_back=now`: it can, but
+not for a while, as on RabbitMQ.
 `?delay=SECONDS`: how long a message can be held back. `?max_body=BYTES`, `?longest_lease=SECONDS`.
 `?store=no`: it brings no store.
 """
@@ -22,6 +23,7 @@ from cnstra.jobs.messages import MessageBroker
 from cnstra.jobs.transport import Incoming, Judge, Limits, Outgoing
 
 LOOK_AGAIN = 0.002
+PUT_BACK = {"no": None, "now": 0.0, None: inf}
 
 
 def broker(
@@ -86,7 +88,7 @@ class MemoryTransport:
             name="mail",
             max_body=int(options["max_body"]) if "max_body" in options else None,
             longest_delay=float(options.get("delay", "inf")),
-            longest_put_back=None if options.get("put_back") == "no" else inf,
+            longest_put_back=PUT_BACK[options.get("put_back")],
             longest_lease=float(options["longest_lease"]) if "longest_lease" in options else None,
         )
 
@@ -142,6 +144,7 @@ class MemoryTransport:
         now = self._now()
         letter = self._ours(message)
         if letter is not None:
+            assert delay <= self._limits.longest_put_back
             letter.token, letter.due_at = "", now + delay
 
     async def bury(self, message: Incoming, body: bytes) -> None:

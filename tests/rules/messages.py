@@ -19,6 +19,15 @@ RENEWAL = (
     "integration/test_messages.py::test_a_renewal_under_way_holds_up_no_job_that_is_given_back"
 )
 
+AGAIN = (
+    "integration/test_messages.py::"
+    "test_a_job_that_dies_again_before_its_letter_is_swept_out_keeps_the_new_one"
+)
+LOST = (
+    "integration/test_messages.py::"
+    "test_a_message_that_was_lost_with_its_connection_is_not_sent_again"
+)
+
 MUTATIONS = [
     Mutation(
         "MSG",
@@ -65,6 +74,66 @@ MUTATIONS = [
         if self._ledger is not None:
 """,
         DEATHS,
+    ),
+    Mutation(
+        "MSG",
+        "a message that is not ours any more is not sent again",
+        "jobs/turns.py",
+        "elif self._ledger is not None and all(await self._transport.keep([incoming], lease)):",
+        "elif self._ledger is not None:",
+        LOST,
+    ),
+    Mutation(
+        "MSG",
+        "without a store, what was lost is given back and never sent again",
+        "jobs/turns.py",
+        "if self._post.can_put_back(0.0 if self._ledger is None else lease):",
+        "if self._post.can_put_back(lease):",
+        "integration/test_messages.py::"
+        "test_a_message_that_is_ours_still_is_there_again_for_others[False-0.0]",
+    ),
+    Mutation(
+        "MSG",
+        "whoever redrives many jobs does not look through the dead letters for each",
+        "jobs/records.py",
+        "        self._leftovers.add(job_id, again.header.generation)\n",
+        "        await self._drop_letter(job_id)\n",
+        "integration/test_messages.py::"
+        "test_one_pass_sweeps_out_the_letters_of_all_that_were_redriven_meanwhile",
+    ),
+    Mutation(
+        "MSG",
+        "the letter of a later death is no leftover",
+        "jobs/leftovers.py",
+        "return header.generation < outgrown.get(header.id, 0)",
+        "return header.id in outgrown",
+        AGAIN,
+    ),
+    Mutation(
+        "MSG",
+        "the letter of an earlier death is a leftover, though the job is dead again",
+        "jobs/records.py",
+        "entry.over is None and not is_outgrown",
+        "entry.over is None",
+        AGAIN,
+    ),
+    Mutation(
+        "MSG",
+        "whoever counts the dead has leftovers swept out first",
+        "jobs/messages.py",
+        "        await self._records.settled()\n        return await self._transport.sizes()\n",
+        "        return await self._transport.sizes()\n",
+        "integration/test_messages.py::"
+        "test_one_pass_sweeps_out_the_letters_of_all_that_were_redriven_meanwhile",
+    ),
+    Mutation(
+        "MSG",
+        "a job that was redriven and died again is not called alive",
+        "jobs/records.py",
+        "if one.header.generation >= again.header.generation:",
+        "if one.header.generation > again.header.generation:",
+        "integration/test_messages.py::"
+        "test_a_job_that_died_again_before_its_redrive_was_written_down_stays_dead",
     ),
     Mutation(
         "MSG",

@@ -16,6 +16,22 @@ MUTATIONS = (
     ),
     Mutation(
         "PG",
+        "a transaction takes one lock for all its events",
+        SQL + "events.sql",
+        "IF coalesce(current_setting(:\"schema\".event_lock_noted(), true), '') = '' THEN",
+        "IF true THEN",
+        OURS + "test_a_transaction_holds_one_lock_however_many_jobs_it_adds",
+    ),
+    Mutation(
+        "PG",
+        "the next transaction takes a lock of its own",
+        SQL + "events.sql",
+        "'held', true)",
+        "'held', false)",
+        OURS + "test_a_transaction_holds_one_lock_however_many_jobs_it_adds",
+    ),
+    Mutation(
+        "PG",
         "what a lost answer leased is given back",
         "adapters/postgres/unheard.py",
         "return [token for token, until in self._until.items() if until > now]",

@@ -107,6 +107,7 @@ class MessageBroker:
             await self._store.open()
 
     async def close(self) -> None:
+        await self._records.settled()
         if self._brings_store and self._store is not None:
             await self._store.close()
         await self._transport.close()
@@ -253,6 +254,7 @@ class MessageBroker:
         return (await self._records.dead(limit + offset))[offset:]
 
     async def counts(self) -> Mapping[JobState, int]:
+        await self._records.settled()
         return await self._transport.sizes()
 
     async def pause(self) -> None:

@@ -12,6 +12,7 @@ from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import Fenced, JobCancelled, StoreRequired
 from cnstra.jobs.broker import JobRecord, JobState
 from cnstra.jobs.ledger import Entry, Ledger
+from cnstra.jobs.leftovers import Leftovers
 from cnstra.jobs.message import Message, read_message
 from cnstra.jobs.post import Post
 from cnstra.jobs.transport import Transport
@@ -35,6 +36,7 @@ class Records:
         self._store = store
         self._clock = clock
         self._post = post
+        self._leftovers = Leftovers(transport, self._read)
 
     async def get(self, job_id: str) -> JobRecord | None:
         """A job, as its record has it."""
@@ -61,6 +63,7 @@ class Records:
             found[message.header.id] = _record(message, "dead")
             return False
 
+        await self._leftovers.swept()
         await self._transport.sift(look)
         return list(found.values())[::-1][:limit]
 
@@ -97,12 +100,12 @@ class Records:
         await self._post.send([again])
 
         def revive(one: Entry) -> Entry:
-            if one.header.generation > again.header.generation:
-                return one
+            if one.header.generation >= again.header.generation:
+                return one  # a worker has it already, and may have ended it
             return replace(one, header=again.header, dead_since=None, cancelled=False)
 
         await ledger.change(job_id, revive)
-        await self._drop_letter(job_id)
+        self._leftovers.add(job_id, again.header.generation)
         return True
 
     async def remove(self, job_id: str) -> bool:
@@ -122,6 +125,10 @@ class Records:
         else:
             await ledger.forget(job_id)
         return True
+
+    async def settled(self) -> None:
+        """Returns once nothing is done any more behind those who asked."""
+        await self._leftovers.swept()
 
     # --- inside
 
@@ -147,7 +154,10 @@ class Records:
         if self._ledger is None:
             return True
         entry = await self._ledger.look(message.header.id)
-        return entry is None or (entry.dead_since is not None and entry.over is None)
+        if entry is None:
+            return True
+        is_outgrown = message.header.generation < entry.header.generation
+        return entry.dead_since is not None and entry.over is None and not is_outgrown
 
     async def _redrive_letter(self, job_id: str) -> bool:
         found = False

@@ -168,7 +168,18 @@ class Turns:
                 await self._bury(turn, progress, attempts=made, error=dict(error))
             case Lost():
                 if turn.incoming is not None:
-                    await self._post.later(turn.message, turn.incoming, turn.lease)
+                    await self._let_go(turn.message, turn.incoming, turn.lease)
+
+    async def _let_go(self, message: Message, incoming: Incoming, lease: float) -> None:
+        """Have a message there again in a lease: whoever has its job now shall end it in peace.
+
+        One that is not ours comes back without us. A copy of it would be a second job, where no
+        record tells.
+        """
+        if self._post.can_put_back(0.0 if self._ledger is None else lease):
+            await self._post.put_back(incoming, lease)
+        elif self._ledger is not None and all(await self._transport.keep([incoming], lease)):
+            await self._post.later(message, incoming, lease)
 
     async def _again(self, turn: Turn, delay: float, progress: bytes | None, **words: Any) -> None:
         """Have the job run again in `delay` seconds, with these words about it."""

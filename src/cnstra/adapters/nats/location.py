@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from cnstra.durable.adapters import shown
+from cnstra.durable import adapters
 from cnstra.errors import InvalidOption
 
 PORT = 4222
@@ -42,44 +42,48 @@ def location_of(url: str) -> Location:
     >>> location_of("nats://me:secret@a,b:4223/orders?replicas=3").servers
     ('nats://a:4222', 'nats://b:4223')
     """
-    parts = urlsplit(url)
+    shown = adapters.shown(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # whose message may hold the password
+        raise InvalidOption(option="url", value=shown, remedy=_ENCODE) from None
+    if parts.fragment or "@" in parts.path:
+        raise InvalidOption(option="url", value=shown, remedy=_ENCODE)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = set(options) - {"creds", "nkey", "replicas", "tls_ca", "tls_cert", "tls_key"}
     if unknown:
-        raise InvalidOption(option="url", value=shown(url), remedy=_WHICH_OPTIONS)
+        raise InvalidOption(option="url", value=shown, remedy=_WHICH_OPTIONS)
     namespace = parts.path.strip("/") or NAMESPACE
     if not re.fullmatch(r"[A-Za-z0-9_]+", namespace):
-        raise InvalidOption(option="url", value=shown(url), remedy=_WHICH_NAMESPACE)
+        raise InvalidOption(option="url", value=shown, remedy=_WHICH_NAMESPACE)
     replicas = options.get("replicas", "1")
     if replicas not in {"1", "2", "3", "4", "5"}:
-        raise InvalidOption(
-            option="url", value=shown(url), remedy="replicas is a number from 1 to 5"
-        )
+        raise InvalidOption(option="url", value=shown, remedy="replicas is a number from 1 to 5")
     who, _, places = parts.netloc.rpartition("@")
     username, colon, password = who.partition(":")
     return Location(
-        shown=shown(url),
-        servers=tuple(_server(parts.scheme, place, url) for place in places.split(",")),
+        shown=shown,
+        servers=tuple(_server(parts.scheme, place, shown) for place in places.split(",")),
         namespace=namespace,
         username=unquote(username) or None,
         password=unquote(password) if colon else None,
         credentials=options.get("creds"),
         nkey=options.get("nkey"),
-        tls=_tls(parts.scheme, options, url),
+        tls=_tls(parts.scheme, options, shown),
         replicas=int(replicas),
     )
 
 
-def _server(scheme: str, place: str, url: str) -> str:
+def _server(scheme: str, place: str, shown: str) -> str:
     try:
         parts = urlsplit(f"{scheme}://{place or 'localhost'}")
         host, port = parts.hostname or "localhost", parts.port or PORT
     except ValueError:  # whose message may hold a part of the password
-        raise InvalidOption(option="url", value=shown(url), remedy=_ENCODE) from None
+        raise InvalidOption(option="url", value=shown, remedy="its ports are numbers") from None
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _tls(scheme: str, options: Mapping[str, str], url: str) -> ssl.SSLContext | None:
+def _tls(scheme: str, options: Mapping[str, str], shown: str) -> ssl.SSLContext | None:
     if scheme != "tls" and not any(name.startswith("tls_") for name in options):
         return None
     try:
@@ -88,10 +92,10 @@ def _tls(scheme: str, options: Mapping[str, str], url: str) -> ssl.SSLContext | 
             context.load_cert_chain(options["tls_cert"], options.get("tls_key"))
     except OSError as error:
         remedy = f"its certificates cannot be read: {error}"
-        raise InvalidOption(option="url", value=shown(url), remedy=remedy) from error
+        raise InvalidOption(option="url", value=shown, remedy=remedy) from error
     return context
 
 
-_ENCODE = "its ports are numbers, and what is special in its password percent-encoded: / as %2F"
+_ENCODE = "percent-encode what is special in its user, password or token: / as %2F, # as %23"
 _WHICH_OPTIONS = "its options are creds, nkey, replicas, tls_ca, tls_cert and tls_key"
 _WHICH_NAMESPACE = "its path is a namespace of letters, digits and underscores"

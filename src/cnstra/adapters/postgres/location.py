@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import ProgrammingError
 
-from cnstra.durable.adapters import shown
+from cnstra.durable import adapters
 from cnstra.errors import InvalidOption
 
 DEFAULT_SCHEMA = "cnstra"
@@ -15,9 +15,10 @@ CONNECT_TIMEOUT = 5
 SILENCE = 10_000
 """Milliseconds after which a server that acknowledges nothing counts as gone."""
 
+_NOT_ENCODED = "percent-encoded"
+"""What libpq says of a % that means itself, with the password that it is in."""
+
 _IDENTIFIER = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,49}")
-_TOKEN = re.compile(r"(?<=percent-encoded token): .*")
-"""What libpq quotes of a URL, and may be its password."""
 _DEFAULTS = {
     "application_name": "cnstra",
     "connect_timeout": str(CONNECT_TIMEOUT),
@@ -50,8 +51,14 @@ class Location:
         >>> Location.of("postgresql://app@localhost/shop?schema=jobs&sslmode=require").schema
         'jobs'
         """
-        parts = urlsplit(url)
+        shown = adapters.shown(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # whose message may hold the password
+            raise InvalidOption(option="url", value=shown, remedy=_ENCODE) from None
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if "@" not in parts.netloc and "@" in "".join([parts.path, *options]):
+            raise InvalidOption(option="url", value=shown, remedy=_ENCODE)
         schema = options.pop("schema", DEFAULT_SCHEMA)
         if not _IDENTIFIER.fullmatch(schema):
             raise InvalidOption(option="schema", value=schema, remedy=_HOW_TO_NAME_A_SCHEMA)
@@ -65,11 +72,12 @@ class Location:
         try:
             told = conninfo_to_dict(parts._replace(query=query).geturl())
         except ProgrammingError as error:
-            remedy = f"libpq cannot read it ({_TOKEN.sub('', str(error).strip())})"
-            raise InvalidOption(option="url", value=shown(url), remedy=remedy) from None
+            reason = str(error).strip()
+            remedy = _ENCODE if _NOT_ENCODED in reason else f"libpq cannot read it ({reason})"
+            raise InvalidOption(option="url", value=shown, remedy=remedy) from None
         defaults = {name: value for name, value in _DEFAULTS.items() if name not in told}
         return cls(
-            shown=shown(url),
+            shown=shown,
             conninfo=make_conninfo("", **defaults, **told),
             schema=schema,
             listens=listen == "on",
@@ -77,4 +85,5 @@ class Location:
         )
 
 
+_ENCODE = "percent-encode what is special in its user and password: / as %2F, ? as %3F, % as %25"
 _HOW_TO_NAME_A_SCHEMA = "name it in letters, digits and _, 50 of them at most, not from a digit on"

@@ -9,7 +9,7 @@ from cnstra.adapters.postgres.pool import Connection
 from cnstra.adapters.postgres.statements import query, statement
 from cnstra.errors import MigrationRequired, NotOurDatabase, SchemaTooNew
 
-VERSION = 1
+VERSION = 2
 FUNCTIONS = (
     "time", "cancelling", "events", "runs", "enqueueing", "claiming", "settling", "steering",
 )  # fmt: skip

@@ -26,6 +26,9 @@ ANSWERS = (
 )  # fmt: skip
 """What RabbitMQ says no to, while it can be reached."""
 
+MOST_CHANNELS = 65535
+"""What AMQP allows for; a server that says 0 means that."""
+
 PATIENCE = 30.0
 """Seconds for an answer. RabbitMQ gives none to publishers while its disk or memory is full."""
 
@@ -42,6 +45,13 @@ class Link:
     @property
     def is_alive(self) -> bool:
         return self._connection is not None and not self._lost(self._connection)
+
+    @property
+    def most_channels(self) -> int:
+        """How many channels a connection may have, as the server said last."""
+        transport = None if self._connection is None else self._connection.transport
+        agreed = 0 if transport is None else transport.connection.connection_tune.channel_max
+        return agreed or MOST_CHANNELS
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
         """A new channel, on a new connection if need be. Raises `BrokerUnavailable`."""

@@ -11,13 +11,16 @@ from cnstra.errors import InvalidOption
 CONSUMER_TIMEOUT = 30 * 60.0
 """Seconds; what RabbitMQ has unless it is configured otherwise."""
 
+LARGEST_MESSAGE = 16 * 1024 * 1024
+"""Bytes that RabbitMQ takes unless it is configured otherwise: 4.x does; 3.x takes 128 MiB."""
+
 HEARTBEAT = 15
 """Seconds. RabbitMQ takes back what a worker holds that was silent for two of them."""
 
 OPTIONS = frozenset(
     {
         "auth", "cadata", "cafile", "capath", "certfile", "consumer_timeout", "heartbeat",
-        "keyfile", "name", "no_verify_ssl", "timeout",
+        "keyfile", "max_message_size", "name", "no_verify_ssl", "timeout",
     }
 )  # fmt: skip
 ENCODE = "percent-encode what is special in its user, password and vhost: / as %2F, # as %23"
@@ -28,21 +31,22 @@ class Location:
     """A vhost of a RabbitMQ server, and who asks.
 
     shown: the URL without its password. url: what the client connects to. consumer_timeout: seconds
-    for which the server lets a message be held; `None`: for ever.
+    for which the server lets a message be held; `None`: for ever. max_message_size: bytes.
     """
 
     shown: str
     url: URL
     consumer_timeout: float | None
+    max_message_size: int
 
 
 def location_of(url: str) -> Location:
     """Read an `amqp://` or `amqps://` (TLS) URL: `amqp://user:password@host:port/vhost`.
 
-    Without a path the vhost is `/`. `?consumer_timeout=` (seconds, 0 for none) says what the server
-    has, where that is not RabbitMQ's default; `?heartbeat=` (seconds) after how much silence it
-    takes messages back; `cafile`, `certfile`, `keyfile` and `no_verify_ssl=1` are for TLS; `name`
-    is what the management page shows.
+    Without a path the vhost is `/`. `?consumer_timeout=` (seconds, 0 for none) and
+    `?max_message_size=` (bytes) say what the server has, where that is not RabbitMQ's default;
+    `?heartbeat=` (seconds) after how much silence it takes messages back; `cafile`, `certfile`,
+    `keyfile` and `no_verify_ssl=1` are for TLS; `name` is what the management page shows.
     """
     try:
         parts = urlsplit(url)
@@ -61,6 +65,7 @@ def location_of(url: str) -> Location:
             remedy=f"{unknown.pop()} is no option of it; {known} are",
         )
     timeout = _seconds(options.pop("consumer_timeout", CONSUMER_TIMEOUT), url)
+    largest = _bytes(options.pop("max_message_size", str(LARGEST_MESSAGE)), url)
     options.setdefault("heartbeat", str(HEARTBEAT))
     try:
         target = URL.build(
@@ -74,7 +79,7 @@ def location_of(url: str) -> Location:
         )
     except ValueError:
         raise InvalidOption(option="url", value=shown(url), remedy=ENCODE) from None
-    return Location(shown(url), target, timeout or None)
+    return Location(shown(url), target, timeout or None, largest)
 
 
 def _seconds(value: str | float, url: str) -> float:
@@ -83,3 +88,10 @@ def _seconds(value: str | float, url: str) -> float:
     except ValueError as error:
         remedy = "its consumer_timeout is in seconds"
         raise InvalidOption(option="url", value=shown(url), remedy=remedy) from error
+
+
+def _bytes(value: str, url: str) -> int:
+    if not value.isdecimal() or not int(value):
+        remedy = "its max_message_size is a number of bytes"
+        raise InvalidOption(option="url", value=shown(url), remedy=remedy)
+    return int(value)

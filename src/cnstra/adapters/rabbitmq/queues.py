@@ -7,6 +7,7 @@ from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPre
 from aiormq.exceptions import ChannelAccessRefused
 from pamqp.common import FieldTable
 
+from cnstra.adapters.rabbitmq.absences import Absences
 from cnstra.adapters.rabbitmq.link import PATIENCE, Link
 from cnstra.adapters.rabbitmq.location import Location
 from cnstra.adapters.rabbitmq.names import TIERS, Names
@@ -24,6 +25,7 @@ class Queues:
         self._location = location
         self._arguments = names.arguments
         self._made: set[str] = set()
+        self._absences = Absences()
         self._making = asyncio.Lock()
 
     async def make(self, *names: str) -> None:
@@ -36,6 +38,7 @@ class Queues:
                 if name not in self._made:
                     await self._declare(name)
                     self._made.add(name)
+                    self._absences.end(name)
 
     async def make_again(self, *names: str) -> None:
         """Make them, as they turned out to be gone."""
@@ -54,9 +57,21 @@ class Queues:
             return found.declaration_result.message_count or 0
 
     async def size_of_waits(self) -> int:
-        """How many messages wait until they are due."""
+        """How many messages wait until they are due, in the queues that we know to be there, and
+        those that may be there by now.
+        """
         names = [self._names.waiting(tier) for tier in TIERS]
-        return sum([await self.size(name) or 0 for name in names])
+        return sum([await self._size_of_wait(name) for name in names])
+
+    async def _size_of_wait(self, name: str) -> int:
+        if self._absences.covers(name):
+            return 0
+        found = await self.size(name)
+        if found is None:
+            self._absences.note(name)
+            return 0
+        self._absences.end(name)
+        return found
 
     async def _declare(self, name: str) -> None:
         arguments: FieldTable = dict(self._arguments[name])

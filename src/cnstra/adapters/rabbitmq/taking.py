@@ -1,6 +1,7 @@
 """Taking messages: as many channels as there are free hands, each with one message at most."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -18,6 +19,16 @@ one over as soon as there is room: nearly always somebody is about to take it.""
 ANSWER_TIME = 0.1
 """Seconds that a message which is there has to arrive in, if the caller does not wait for one."""
 
+SPARE = 10
+"""Channels that are left for the rest: RabbitMQ closes the connection for one too many."""
+
+TOO_FEW = (
+    "The queue %r is served by %d jobs at a time, whatever the worker's concurrency: RabbitMQ "
+    "allows for %d channels on a connection. Raise its channel_max, or start more workers."
+)
+
+logger = logging.getLogger("cnstra.jobs")
+
 
 class Taker:
     """The slots of a queue that are free, or filled and not yet taken."""
@@ -26,11 +37,13 @@ class Taker:
         self._link = link
         self._queue = queue
         self._queues = queues
+        self._slots: set[Slot] = set()
         self._free: set[Slot] = set()
         self._filled: deque[Slot] = deque()
         self._news = asyncio.Event()
         self._filling: asyncio.Task[None] | None = None
         self._returning: asyncio.TimerHandle | None = None
+        self._has_told = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def take(self, limit: int, wait: float) -> Sequence[Slot]:
@@ -75,6 +88,9 @@ class Taker:
 
     async def _open(self, count: int) -> None:
         await self._queues.make(self._queue)
+        count = self._room_for(count)
+        if count <= 0:
+            return
         try:
             await self._open_slot()
         except ChannelNotFoundEntity:
@@ -82,8 +98,19 @@ class Taker:
             await self._open_slot()
         await asyncio.gather(*(self._open_slot() for _ in range(count - 1)))
 
+    def _room_for(self, count: int) -> int:
+        """How many of `count` more slots the connection has channels for."""
+        self._slots = {slot for slot in self._slots if slot.is_open}
+        most = max(1, self._link.most_channels - SPARE)
+        room = most - len(self._slots)
+        if count > room and not self._has_told:
+            logger.warning(TOO_FEW, self._queue, most, self._link.most_channels)
+            self._has_told = True
+        return min(count, room)
+
     async def _open_slot(self) -> None:
         slot = Slot(self._on_filled, self._on_ended)
+        self._slots.add(slot)
         self._free.add(slot)
         try:
             await slot.listen(self._link, self._queue)

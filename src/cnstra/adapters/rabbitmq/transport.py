@@ -16,12 +16,10 @@ from cnstra.adapters.rabbitmq.sifting import sift
 from cnstra.adapters.rabbitmq.slot import Slot
 from cnstra.adapters.rabbitmq.taking import UNTAKEN, Taker
 from cnstra.adapters.rabbitmq.wire import id_of, message_of, sent_at
+from cnstra.errors import BrokerUnavailable
 from cnstra.jobs.broker import JobState
 from cnstra.jobs.diagnosis import Finding
 from cnstra.jobs.transport import Incoming, Judge, Limits, Outgoing
-
-LARGEST_BODY = 16 * 1024 * 1024
-"""Bytes that RabbitMQ takes unless it is configured otherwise: 4.x does; 3.x takes 128 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class RabbitTransport:
         self._link = Link(location)
         self._publishing = Link(location)
         self._queues = Queues(self._link, self._names, location)
-        self._publisher = Publisher(self._publishing, self._queues)
+        self._publisher = Publisher(self._publishing, self._queues, location)
         self._taker = Taker(self._link, queue, self._queues)
         self._sifting = asyncio.Lock()
 
@@ -58,7 +56,7 @@ class RabbitTransport:
         timeout = self._location.consumer_timeout
         return Limits(
             name="RabbitMQ",
-            max_body=LARGEST_BODY,
+            max_body=self._location.max_message_size,
             longest_delay=TIERS[-1] / 1000,
             longest_put_back=0.0,
             longest_lease=None if timeout is None else timeout - UNTAKEN,
@@ -91,9 +89,9 @@ class RabbitTransport:
         sent = await asyncio.gather(
             *(self._send(message) for message in messages), return_exceptions=True
         )
-        for outcome in sent:
-            if outcome is not None:
-                raise outcome
+        failed = [outcome for outcome in sent if outcome is not None]
+        if failed:
+            raise min(failed, key=_may_be_mended)
 
     async def _send(self, message: Outgoing) -> None:
         route = self._names.route(message.delay)
@@ -169,6 +167,10 @@ class RabbitTransport:
             "delayed": delayed,
             "dead": await self._queues.size(self._names.dead) or 0,
         }
+
+
+def _may_be_mended(error: BaseException) -> bool:
+    return isinstance(error, BrokerUnavailable)
 
 
 def _held(message: Incoming) -> Held:

@@ -7,8 +7,14 @@ CREATE FUNCTION :"schema".event_lock() RETURNS int
 LANGUAGE sql IMMUTABLE
 AS $$ SELECT hashtext('cnstra events of :"schema"') & 2147483647 $$;
 
+-- The setting that says that this transaction holds its lock: it goes with a savepoint, as that does.
+CREATE FUNCTION :"schema".event_lock_noted() RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT 'cnstra.' || trim('"' FROM ':"schema"') || '_' || :"schema".event_lock() $$;
+
 -- Write down what happened; only the newest events are kept. Ids are given out before they are
--- committed: the lock says of which ids on this transaction may still be holding some back.
+-- committed: the lock says of which ids on this transaction may still be holding some back. One does
+-- for all that come after it; the server has room for a few thousand.
 CREATE FUNCTION :"schema".record(the_queue int, kinds text[], ids text[], details text[])
 RETURNS void
 LANGUAGE plpgsql
@@ -22,8 +28,11 @@ BEGIN
     IF happened = 0 THEN
         RETURN;
     END IF;
-    SELECT last_value INTO before FROM :"schema".event_ids;
-    PERFORM pg_advisory_xact_lock_shared(:"schema".event_lock(), (before % 2147483648)::int);
+    IF coalesce(current_setting(:"schema".event_lock_noted(), true), '') = '' THEN
+        SELECT last_value INTO before FROM :"schema".event_ids;
+        PERFORM pg_advisory_xact_lock_shared(:"schema".event_lock(), (before % 2147483648)::int);
+        PERFORM set_config(:"schema".event_lock_noted(), 'held', true);
+    END IF;
     WITH added AS (
         INSERT INTO :"schema".events (queue, id, at, kind, job, detail)
         SELECT

@@ -1,0 +1,1 @@
+-- No table is new: with its version a schema gets the functions that are.
