@@ -320,8 +320,8 @@ MUTATIONS = (
         "D8",
         "a job is parked before its lease ends",
         "jobs/consumer.py",
-        "                self._mailbox.post(partial(attempt.park, inf if hands_over else left))",
-        "                pass",
+        "            self._mailbox.post(partial(attempt.park, grace))",
+        "            pass",
         D8 + "test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activations",
     ),
     Mutation(

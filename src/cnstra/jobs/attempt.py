@@ -74,7 +74,7 @@ class Attempt:
 
     __slots__ = (
         "__weakref__", "_cancelled", "_cns", "_grace", "_history", "_log", "_lost", "_mailbox",
-        "_options", "_queue", "_released", "_run", "delivery", "expires",
+        "_options", "_queue", "_released", "_run", "delivery", "expires", "leased_at",
     )  # fmt: skip
 
     def __init__(
@@ -85,12 +85,15 @@ class Attempt:
         cns: CNS,
         options: DurableOptions,
         mailbox: Mailbox,
+        leased_at: float,
         expires: float,
         history: WorkerLog | None = None,
     ) -> None:
         self.delivery = delivery
+        self.leased_at = leased_at
+        """When its lease began, by the clock's `monotonic`."""
         self.expires = expires
-        """When the lease runs out unless it is renewed, by the clock's `monotonic`."""
+        """When the lease runs out unless it is renewed, by the same clock."""
         self._queue = queue
         self._cns = cns
         self._options = options

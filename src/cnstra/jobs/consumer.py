@@ -7,7 +7,7 @@ loop holds up none of it.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from math import inf
 from typing import Any, cast
@@ -37,6 +37,8 @@ IDLE_LOOKS = 2
 """A broker of messages counts none that is on its way, from one queue to another or to us."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 RENEWALS_PER_LEASE = 3
+TICK = 0.001
+"""The shortest wait: less may be nothing at all to a clock that counts in floats."""
 PARK_AFTER, PARKED_BY = 0.6, 0.9
 """The shares of a lease that cannot be renewed after which a job starts nothing new, and is back.
 """
@@ -63,7 +65,7 @@ class Consumer:
         self._next = Ahead(lease, rate_limit)
         self._held: dict[Attempt, asyncio.Task[None] | None] = {}
         """What is leased, each with the task that settles it."""
-        self._parking: set[asyncio.Task[None]] = set()
+        self._handing_over: set[asyncio.Task[None]] = set()
         self._over: deque[Over] = deque()
         self._is_told = False
         """Whether the I/O thread is on its way to what is over."""
@@ -79,7 +81,7 @@ class Consumer:
     def start(
         self,
         mailbox: Mailbox,
-        make: Callable[[Delivery, float], Attempt],
+        make: Callable[[Delivery, float, float], Attempt],
         accept: Callable[[Sequence[Attempt]], None],
         ended: Callable[[], None],
         *,
@@ -112,14 +114,14 @@ class Consumer:
     # --- on the I/O thread
 
     async def _live(self) -> None:
-        keeping = asyncio.ensure_future(self._keep_leases())
+        keeping = [asyncio.ensure_future(one) for one in self._keeping()]
         try:
             await self._fetch()
             while self._held:
                 self._freed.clear()
                 await self._freed.wait()
         finally:
-            for task in (keeping, *self._parking):
+            for task in (*keeping, *self._handing_over):
                 task.cancel()
             self._mailbox.post(self._ended)
 
@@ -154,32 +156,55 @@ class Consumer:
                     return
 
     def _take(self, deliveries: Sequence[Delivery]) -> None:
-        expires = self._clock.monotonic() + self._lease
-        attempts = [self._make(delivery, expires) for delivery in deliveries]
+        now = self._clock.monotonic()
+        attempts = [self._make(delivery, now, now + self._lease) for delivery in deliveries]
         self._held.update(dict.fromkeys(attempts))
         self._leased.set()
         self._mailbox.post(lambda: self._accept(attempts))
-        longest = self._broker.capabilities.longest_lease
-        if longest is not None:
-            parking = asyncio.ensure_future(self._park(attempts, longest))
-            self._parking.add(parking)
-            parking.add_done_callback(self._parking.discard)
 
-    async def _park(self, attempts: Sequence[Attempt], longest: float) -> None:
-        """Before leases end that cannot be renewed, have the jobs given back where they stand.
+    # --- leases that end, renewed or not
 
-        A handler that takes longer goes on under its store's lease, where the broker can do that.
+    def _keeping(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What goes on beside: leases are renewed, and jobs given back before a lease ends that
+        cannot be renewed for ever. A handler that takes longer goes on under its store's lease,
+        where the broker can do that.
         """
-        await self._clock.sleep(longest * PARK_AFTER)
-        left = longest * (PARKED_BY - PARK_AFTER)
-        hands_over = self._broker.capabilities.hands_over
-        for attempt in attempts:
-            if attempt in self._held:
-                self._mailbox.post(partial(attempt.park, inf if hands_over else left))
-        if hands_over:
-            await self._clock.sleep(left)
-            for attempt in attempts:
-                await self._hand_over(attempt)
+        yield self._keep_leases()
+        can = self._broker.capabilities
+        if can.longest_lease is None:
+            return
+        left = can.longest_lease * (PARKED_BY - PARK_AFTER)
+        grace = inf if can.hands_over else left
+
+        def park(attempt: Attempt) -> None:
+            self._mailbox.post(partial(attempt.park, grace))
+
+        yield self._at_age(can.longest_lease * PARK_AFTER, park)
+        if can.hands_over:
+            yield self._at_age(can.longest_lease * PARKED_BY, self._begin_to_hand_over)
+
+    async def _at_age(self, age: float, act: Callable[[Attempt], None]) -> None:
+        """Call `act` with each attempt that has been held for `age` seconds, once.
+
+        It knows them by when they were leased, and keeps none that is over.
+        """
+        seen = -inf
+        while True:
+            due = self._clock.monotonic() - age
+            self._with_each(act, seen, due)
+            later = (one.leased_at for one in self._held if one.leased_at > due)
+            await self._clock.sleep(max(min(later, default=due + age) - due, TICK))
+            seen = due
+
+    def _with_each(self, act: Callable[[Attempt], None], after: float, until: float) -> None:
+        for attempt in self._held:
+            if after < attempt.leased_at <= until:
+                act(attempt)
+
+    def _begin_to_hand_over(self, attempt: Attempt) -> None:
+        task = asyncio.ensure_future(self._hand_over(attempt))
+        self._handing_over.add(task)
+        task.add_done_callback(self._handing_over.discard)
 
     async def _hand_over(self, attempt: Attempt) -> None:
         """Leave the job's message; try again while broker or store is away."""

@@ -199,7 +199,7 @@ class Worker:
         """The grace of a job that is told to stop now."""
         return self._grace if self._stops <= 1 else 0.0
 
-    def _make(self, delivery: Delivery, expires: float) -> Attempt:
+    def _make(self, delivery: Delivery, leased_at: float, expires: float) -> Attempt:
         assert self._mailbox is not None
         return Attempt(
             delivery,
@@ -207,6 +207,7 @@ class Worker:
             cns=self.cns,
             options=self._options,
             mailbox=self._mailbox,
+            leased_at=leased_at,
             expires=expires,
             history=self._log,
         )
