@@ -448,5 +448,9 @@ class Unsupported(JobError):
     """{broker} does not support {what}: {remedy}."""
 
 
+class WorkerRuns(JobError, RuntimeError):
+    """This worker of queue {queue!r} runs already: make another for a second run at once."""
+
+
 class QueueClosed(JobError, RuntimeError):
     """The queue {queue!r} is closed."""

@@ -11,6 +11,7 @@ D5 = "integration/test_d5_fencing.py::"
 RENAMED = "integration/test_former_names.py::"
 D6 = "integration/test_d6_nothing_lost.py::"
 D7 = "integration/test_d7_io_thread.py::"
+STOPS = "integration/test_worker_stops.py::"
 D8 = "integration/test_d8_parking.py::"
 D9 = "integration/test_d9_counters.py::"
 D10 = "integration/test_d10_values.py::"
@@ -297,6 +298,31 @@ MUTATIONS = (
         "                return found.unsaved()",
         "                return found",
         D6 + "test_a_carried_progress_is_written_whole_to_a_store_that_has_none",
+    ),
+    # --- a worker's start and stop
+    Mutation(
+        "STOP",
+        "it counts while the worker opens what its jobs need",
+        "jobs/worker.py",
+        "                self._opening.reschedule(-inf)\n",
+        "",
+        STOPS + "test_while_its_resources_open[stop]",
+    ),
+    Mutation(
+        "STOP",
+        "it counts before the worker has taken its first step",
+        "jobs/worker.py",
+        "                    if not self._stops and await self._open(stack):",
+        "                    self._stops = 0\n                    if await self._open(stack):",
+        STOPS + "test_before_it_has_taken_its_first_step",
+    ),
+    Mutation(
+        "STOP",
+        "a worker that runs is not run again",
+        "jobs/worker.py",
+        "            raise WorkerRuns(queue=self.queue.name)\n",
+        "            pass\n",
+        STOPS + "test_a_worker_that_runs_is_not_run_again",
     ),
     # --- D7
     Mutation(

@@ -69,6 +69,7 @@ class Consumer:
         self._over: deque[Over] = deque()
         self._is_told = False
         """Whether the I/O thread is on its way to what is over."""
+        self._freed, self._leased = asyncio.Event(), asyncio.Event()
         self._stopping = False
         self._until_idle = False
 
@@ -96,7 +97,6 @@ class Consumer:
         self._completed = completed
         self._until_idle = until_idle
         self._stopping = False
-        self._freed, self._leased = asyncio.Event(), asyncio.Event()
         self._queue.io.spawn(self._live)
 
     def stop(self) -> None:

@@ -3,9 +3,10 @@
 import asyncio
 import copy
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 from cnstra.clock import seconds
@@ -17,7 +18,7 @@ from cnstra.engine.cns import CNS
 from cnstra.engine.resources import Given
 from cnstra.engine.signals import Collateral
 from cnstra.engine.stimulation import DEFAULT_GRACE
-from cnstra.errors import InvalidOption, UnboundedHandler
+from cnstra.errors import InvalidOption, UnboundedHandler, WorkerRuns
 from cnstra.history.history import History, WorkerLog
 from cnstra.jobs.attempt import Attempt, Settled
 from cnstra.jobs.consumer import Consumer
@@ -98,6 +99,9 @@ class Worker:
         self._mailbox: Mailbox | None = None
         self._log: WorkerLog | None = None
         self._stops = 0
+        self._is_running = False
+        self._opening: asyncio.Timeout | None = None
+        """While it opens what its jobs need. It never runs out by itself: a stop ends it."""
         self._observers: list[Observer] = []
         for one in observers:
             self.observe(one)
@@ -129,38 +133,66 @@ class Worker:
         own_lease = None if lease is None else seconds(lease)
         other._consumer = self._consumer.with_queue(queue, own_lease)
         other._tasks = {}
+        other._is_running, other._opening = False, None
         other._observers = list(self._observers)
         return other
 
-    async def run(self, *, until_idle: bool = False, signals: bool = True) -> None:
-        """Work until SIGTERM or SIGINT, then drain.
+    def run(self, *, until_idle: bool = False, signals: bool = True) -> Coroutine[Any, Any, None]:
+        """Work until SIGTERM or SIGINT, then drain. To be awaited.
 
         Running handlers have `grace` seconds to finish; a job that has not by then is given back
         where it stands, without using up an attempt. A second signal does not wait for the grace.
         Cancelling this call drains too, and cancelling it again is like a second signal.
 
         The resources are opened before the first job is leased, and closed after the drain; raises
-        `ResourceFailed`.
+        `ResourceFailed`. Who is told to stop while they open, or before, opens nothing more and
+        leases nothing. Raises `WorkerRuns` while an earlier call goes on.
 
         until_idle: return once no job is waiting, delayed or active.
         signals: `False` leaves SIGTERM and SIGINT to the program around, which calls `stop`.
         """
-        await self.queue.open()
-        async with self.cns, AsyncExitStack() as stack:
-            for one in self._observers:
-                await stack.enter_async_context(one.at_work(self.queue))
-            mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
-            over = asyncio.Event()
-            self._stops = 0
-            tended = [one for one in self.cns.resources.all() if isinstance(one, Tended)]
-            async with self._recorded():
-                self._consumer.start(
-                    mailbox, self._make, self._accept, over.set,
-                    completed=_to_each(tended), until_idle=until_idle,
-                )  # fmt: skip
-                async with _tending(tended):
-                    with stopped_by_signals(self.stop) if signals else nullcontext():
-                        await self._see_through(over)
+        if not self._is_running:
+            self._stops = 0  # now, not with the first step: a stop counts from this call on
+        return self._run(until_idle, signals)
+
+    async def _run(self, until_idle: bool, signals: bool) -> None:
+        if self._is_running:
+            raise WorkerRuns(queue=self.queue.name)
+        self._is_running = True
+        try:
+            async with AsyncExitStack() as stack:
+                with stopped_by_signals(self.stop) if signals else nullcontext():
+                    if not self._stops and await self._open(stack):
+                        await self._work(until_idle)
+        finally:
+            self._is_running = False
+
+    async def _open(self, stack: AsyncExitStack) -> bool:
+        """Open all that the jobs need; whether nobody said stop meanwhile."""
+        try:
+            async with asyncio.timeout(None) as self._opening:
+                await self.queue.open()
+                await stack.enter_async_context(self.cns)
+                for one in self._observers:
+                    await stack.enter_async_context(one.at_work(self.queue))
+                await stack.enter_async_context(self._recorded())
+        except TimeoutError:
+            if not self._stops:
+                raise
+        finally:
+            self._opening = None
+        return not self._stops
+
+    async def _work(self, until_idle: bool) -> None:
+        mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
+        over = asyncio.Event()
+        tended = [one for one in self.cns.resources.all() if isinstance(one, Tended)]
+        self._consumer.start(
+            mailbox, self._make, self._accept, over.set,
+            completed=_to_each(tended), until_idle=until_idle,
+        )  # fmt: skip
+        async with _tending(tended):
+            await self._see_through(over)
 
     @asynccontextmanager
     async def _recorded(self) -> AsyncGenerator[None, None]:
@@ -187,12 +219,21 @@ class Worker:
             raise cancelled
 
     def stop(self) -> None:
-        """Drain, as SIGTERM does; called a second time, faster. Call it on the worker's loop."""
+        """Drain, as SIGTERM does; called a second time, faster. Call it on the worker's loop.
+
+        It counts from the call of `run` on; a worker that does not run is not told anything.
+        """
         self._stops += 1
-        logger.info("The worker stops: %d jobs have %g s to finish.", len(self._tasks), self._left)
-        self._consumer.stop()
-        for attempt in self._tasks:
-            attempt.release(SHUTDOWN, self._left)
+        if self._opening is not None:
+            if self._stops == 1:
+                logger.info("The worker stops before it has leased a job.")
+                self._opening.reschedule(-inf)
+        elif self._is_running:
+            count = len(self._tasks)
+            logger.info("The worker stops: %d jobs have %g s to finish.", count, self._left)
+            self._consumer.stop()
+            for attempt in self._tasks:
+                attempt.release(SHUTDOWN, self._left)
 
     @property
     def _left(self) -> float:

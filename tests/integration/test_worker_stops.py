@@ -1,0 +1,124 @@
+"""A worker that is told to stop, at whatever moment, ends; one that runs is not run again."""
+
+import asyncio
+import os
+import signal
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from cnstra import CNS, Queue, Resource, Worker
+from cnstra.errors import WorkerRuns
+from tests.durables import PATIENCE, BrokerAround, Story, around, entry, output, until, working
+
+number = Resource[int]("number")
+
+
+@pytest.fixture
+def url() -> str:
+    return f"memory://{uuid.uuid4()}"
+
+
+class Slow:
+    """A resource that takes for ever to open, unless its door is open."""
+
+    def __init__(self) -> None:
+        self.door = asyncio.Event()
+        self.log: list[str] = []
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[int, None]:
+        self.log.append("opening")
+        await self.door.wait()
+        yield 1
+        self.log.append("closed")
+
+
+def slowly(story: Story, slow: Slow) -> CNS:
+    return CNS([story.step("only", entry, output)], resources=[number.opened_by(slow.open)])
+
+
+@pytest.mark.parametrize("how", ["stop", "signal"])
+async def test_while_its_resources_open(url: str, how: str) -> None:
+    """It ends at once and has leased nothing; the next run of the same worker does the job."""
+    story, slow = Story(), Slow()
+    before = signal.getsignal(signal.SIGTERM)
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(1))
+        worker = Worker(queue, slowly(story, slow), results=[output])
+        for _ in range(2):
+            running = asyncio.ensure_future(worker.run())
+            await until(lambda: slow.log[-1:] == ["opening"])
+            if how == "stop":
+                worker.stop()
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(running, PATIENCE)
+            assert slow.log.pop() == "opening"
+            assert await job.state() == "waiting"
+        assert signal.getsignal(signal.SIGTERM) is before
+
+        slow.door.set()
+        await asyncio.wait_for(worker.run(until_idle=True), PATIENCE)
+        assert await job.result(timeout=0) == {"results": [1]}
+    assert slow.log == ["opening", "closed"]
+
+
+async def test_while_its_broker_cannot_be_reached(url: str) -> None:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Away(BrokerAround):
+        async def open(self) -> None:
+            loop.call_soon_threadsafe(asked.set)
+            await asyncio.Event().wait()
+
+    queue = Queue("q", url)
+    around(queue, Away)
+    worker = Worker(queue, CNS([Story().step("only", entry, output)]))
+    running = asyncio.ensure_future(worker.run())
+    await asyncio.wait_for(asked.wait(), PATIENCE)
+    worker.stop()
+    await asyncio.wait_for(running, PATIENCE)
+    await queue.close()
+
+
+async def test_before_it_has_taken_its_first_step(url: str) -> None:
+    """As a server does whose start fails just after it has begun to run its worker."""
+    story = Story()
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(1))
+        worker = Worker(queue, CNS([story.step("only", entry, output)]))
+        running = asyncio.ensure_future(worker.run())
+        worker.stop()
+        await asyncio.wait_for(running, PATIENCE)
+        assert await job.state() == "waiting"
+
+
+async def test_before_it_runs_at_all_is_of_no_account(url: str) -> None:
+    story = Story()
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(1))
+        worker = Worker(queue, CNS([story.step("only", entry, output)]), results=[output])
+        worker.stop()
+        for _ in range(2):
+            await asyncio.wait_for(worker.run(until_idle=True), PATIENCE)
+            worker.stop()
+        assert await job.result(timeout=0) == {"results": [1]}
+
+
+async def test_a_worker_that_runs_is_not_run_again(url: str) -> None:
+    """Nor does the call that is refused keep the first from being stopped."""
+    story = Story()
+    entered: Any = story.stands("only")
+    async with Queue("q", url) as queue:
+        job = await queue.enqueue(entry.create_signal(1))
+        async with working(queue, CNS([story.step("only", entry, output)])) as worker:
+            await asyncio.wait_for(entered.wait(), PATIENCE)
+            with pytest.raises(WorkerRuns, match="'q'"):
+                await worker.run()
+            story.opens("only")
+        assert await job.state() == "completed"
