@@ -1,17 +1,24 @@
-"""A worker that is told to stop, at whatever moment, ends; one that runs is not run again."""
+"""A worker ends: told to stop at whatever moment, or with its queue. While it runs, it is not run
+again.
+"""
 
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import threading
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cnstra import CNS, Queue, Resource, Worker
-from cnstra.errors import WorkerRuns
+from cnstra.durable.io_thread import IOThread
+from cnstra.errors import QueueClosed, WorkerRuns
 from tests.durables import PATIENCE, BrokerAround, Story, around, entry, output, until, working
 
 number = Resource[int]("number")
@@ -122,3 +129,74 @@ async def test_a_worker_that_runs_is_not_run_again(url: str) -> None:
                 await worker.run()
             story.opens("only")
         assert await job.state() == "completed"
+
+
+async def test_its_queue_closed_under_it(url: str) -> None:
+    """It says so and ends, its handlers interrupted; another does the job when the lease is over.
+    The queue is dead: what asked it is told, and no thread of it is left.
+    """
+    story = Story()
+    entered: Any = story.stands("only")
+    cns = CNS([story.step("only", entry, output)])
+    async with Queue("q", url) as other:
+        queue = Queue("q", url)
+        queue.io = IOThread("cnstra-io closed")
+        job = await queue.enqueue(entry.create_signal(1))
+        asking = asyncio.ensure_future(job.result())
+        worker = Worker(queue, cns, results=[output], lease=1.0, grace=0.0)
+        running = asyncio.ensure_future(worker.run())
+        await asyncio.wait_for(entered.wait(), PATIENCE)
+
+        await queue.close()
+        for one in (running, asking):
+            with pytest.raises(QueueClosed, match="'q'"):
+                await asyncio.wait_for(one, PATIENCE)
+        assert not [one for one in threading.enumerate() if one.name == "cnstra-io closed"]
+
+        story.opens("only")
+        await asyncio.wait_for(Worker(other, cns, results=[output]).run(until_idle=True), PATIENCE)
+        record = await other.record(job.id)
+    assert record is not None
+    assert (record.state, record.attempts_made) == ("completed", 0)
+
+
+async def test_its_queue_closed_while_it_waits_for_jobs(url: str) -> None:
+    queue = Queue("q", url)
+    worker = Worker(queue, CNS([Story().step("only", entry, output)]))
+    running = asyncio.ensure_future(worker.run())
+    await until(queue.counts)
+    await queue.close()
+    with pytest.raises(QueueClosed, match="'q'"):
+        await asyncio.wait_for(running, PATIENCE)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_queue_that_was_used_is_not_shared_with_a_forked_process(tmp_path: Path) -> None:
+    """The child is told so, at once, whatever it asks; the parent's connection is as it was."""
+    script = tmp_path / "forks.py"
+    script.write_text(
+        """
+import os, sys
+from cnstra import Queue, blocking, collateral
+from cnstra.errors import UsedBeforeFork
+order = collateral("order", int)
+queue = Queue("q", sys.argv[1])
+blocking(queue.enqueue(order.create_signal(1)))
+if (child := os.fork()) == 0:
+    try:
+        blocking(queue.enqueue(order.create_signal(2)))
+    except UsedBeforeFork:
+        blocking(queue.close())
+        os._exit(7)
+    os._exit(1)
+_, status = os.waitpid(child, 0)
+blocking(queue.enqueue(order.create_signal(3)))
+print(os.waitstatus_to_exitcode(status), blocking(queue.counts())["waiting"])
+blocking(queue.close())
+"""
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", script, f"sqlite:///{tmp_path}/jobs.db"],
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert (ran.stdout, ran.stderr) == ("7 2\n", "")

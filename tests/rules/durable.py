@@ -11,6 +11,7 @@ D5 = "integration/test_d5_fencing.py::"
 RENAMED = "integration/test_former_names.py::"
 D6 = "integration/test_d6_nothing_lost.py::"
 D7 = "integration/test_d7_io_thread.py::"
+THREAD = "unit/test_io_thread.py::"
 STOPS = "integration/test_worker_stops.py::"
 D8 = "integration/test_d8_parking.py::"
 D9 = "integration/test_d9_counters.py::"
@@ -323,6 +324,38 @@ MUTATIONS = (
         "            raise WorkerRuns(queue=self.queue.name)\n",
         "            pass\n",
         STOPS + "test_a_worker_that_runs_is_not_run_again",
+    ),
+    Mutation(
+        "STOP",
+        "it ends where its queue is closed under it",
+        "jobs/consumer.py",
+        "            self._mailbox.post(self._cut_off)\n",
+        "",
+        STOPS + "test_its_queue_closed_under_it",
+    ),
+    Mutation(
+        "STOP",
+        "who waits for a thread that is closed is told",
+        "durable/io_thread.py",
+        "                refuse()\n",
+        "                pass\n",
+        THREAD + "test_work_that_was_posted_when_it_ended_is_refused_too",
+    ),
+    Mutation(
+        "STOP",
+        "a thread that is closed does not start again",
+        "durable/io_thread.py",
+        "            if self._closed:\n                raise self._refusal()\n",
+        "",
+        THREAD + "test_closed_it_never_starts_again",
+    ),
+    Mutation(
+        "STOP",
+        "a process that was forked does not use the thread of another",
+        "durable/io_thread.py",
+        "            raise UsedBeforeFork(thread=self._name)\n",
+        "            pass\n",
+        STOPS + "test_a_queue_that_was_used_is_not_shared_with_a_forked_process",
     ),
     # --- D7
     Mutation(

@@ -28,6 +28,7 @@ from cnstra.errors import (
     CnstraError,
     DoNotRetry,
     Fenced,
+    IOClosed,
     JobCancelled,
     LeaseLost,
     RetryAfter,
@@ -124,7 +125,7 @@ class Attempt:
             self._catch_up(run)
             outcome = await run.execute(signal)
             return await self._settle(run, saved, outcome)
-        except (Fenced, LeaseLost):
+        except (Fenced, LeaseLost, IOClosed):
             return Settled(Lost(), None)
         except Exception as error:
             if not isinstance(error, CnstraError):

@@ -85,15 +85,18 @@ class Consumer:
         make: Callable[[Delivery, float, float], Attempt],
         accept: Callable[[Sequence[Attempt]], None],
         ended: Callable[[], None],
+        cut_off: Callable[[], None],
         *,
         completed: Callable[[str], None] | None,
         until_idle: bool,
     ) -> None:
         """Begin to lease jobs for `accept`; call `ended` when none is held any more.
 
+        cut_off: called before `ended` where the queue was closed: nothing can be settled any more.
         completed: told the run of each job that is completed, once the broker knows.
         """
-        self._mailbox, self._make, self._accept, self._ended = mailbox, make, accept, ended
+        self._mailbox, self._make, self._accept = mailbox, make, accept
+        self._ended, self._cut_off = ended, cut_off
         self._completed = completed
         self._until_idle = until_idle
         self._stopping = False
@@ -120,6 +123,9 @@ class Consumer:
             while self._held:
                 self._freed.clear()
                 await self._freed.wait()
+        except asyncio.CancelledError:
+            self._mailbox.post(self._cut_off)
+            raise
         finally:
             for task in (*keeping, *self._handing_over):
                 task.cancel()

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf, isfinite
@@ -21,9 +21,11 @@ from cnstra.engine.signals import Signal
 from cnstra.errors import (
     BrokerUnavailable,
     InvalidOption,
+    IOClosed,
     MessageTooLarge,
     QueueClosed,
     StoreRequired,
+    UsedBeforeFork,
 )
 from cnstra.jobs.broker import (
     Broker,
@@ -110,7 +112,7 @@ class Queue:
         if self._closed:
             raise QueueClosed(queue=self.name)
         if not self._is_open:
-            await self.io.call(self._open)
+            await self._ask(self._open)
 
     async def close(self) -> None:
         """Disconnect. Harmless when called twice."""
@@ -118,7 +120,8 @@ class Queue:
             return
         self._closed = True
         if self._is_open:
-            await self.io.call(self._disconnect)
+            with suppress(UsedBeforeFork):  # the connection is another process's: it stays
+                await self.io.call(self._disconnect)
         self.io.close()
 
     async def __aenter__(self) -> Self:
@@ -149,7 +152,13 @@ class Queue:
 
     async def _call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         await self.open()
-        return await self.io.call(work)
+        return await self._ask(work)
+
+    async def _ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            return await self.io.call(work)
+        except IOClosed:
+            raise QueueClosed(queue=self.name) from None
 
     # --- enqueueing
 

@@ -18,7 +18,7 @@ from cnstra.engine.cns import CNS
 from cnstra.engine.resources import Given
 from cnstra.engine.signals import Collateral
 from cnstra.engine.stimulation import DEFAULT_GRACE
-from cnstra.errors import InvalidOption, UnboundedHandler, WorkerRuns
+from cnstra.errors import InvalidOption, LeaseLost, QueueClosed, UnboundedHandler, WorkerRuns
 from cnstra.history.history import History, WorkerLog
 from cnstra.jobs.attempt import Attempt, Settled
 from cnstra.jobs.consumer import Consumer
@@ -35,6 +35,8 @@ DEFAULT_LEASE = 30.0
 SHUTDOWN = "the worker is shutting down"
 CUT_OFF = "The task of job %r was cancelled: it goes on elsewhere once its lease is over."
 """Nobody here cancels one; who cancels all tasks of a loop does, as `asyncio.run` at its end."""
+
+CLOSED = "Queue %r was closed under its worker: %d jobs go on elsewhere once their leases are over."
 
 
 class Worker:
@@ -100,6 +102,7 @@ class Worker:
         self._log: WorkerLog | None = None
         self._stops = 0
         self._is_running = False
+        self._is_cut_off = False
         self._opening: asyncio.Timeout | None = None
         """While it opens what its jobs need. It never runs out by itself: a stop ends it."""
         self._observers: list[Observer] = []
@@ -146,7 +149,8 @@ class Worker:
 
         The resources are opened before the first job is leased, and closed after the drain; raises
         `ResourceFailed`. Who is told to stop while they open, or before, opens nothing more and
-        leases nothing. Raises `WorkerRuns` while an earlier call goes on.
+        leases nothing. Raises `WorkerRuns` while an earlier call goes on, and `QueueClosed` where
+        the queue was closed meanwhile: what ran then goes on elsewhere.
 
         until_idle: return once no job is waiting, delayed or active.
         signals: `False` leaves SIGTERM and SIGINT to the program around, which calls `stop`.
@@ -188,11 +192,14 @@ class Worker:
         over = asyncio.Event()
         tended = [one for one in self.cns.resources.all() if isinstance(one, Tended)]
         self._consumer.start(
-            mailbox, self._make, self._accept, over.set,
+            mailbox, self._make, self._accept, over.set, self._cut_off,
             completed=_to_each(tended), until_idle=until_idle,
         )  # fmt: skip
+        self._is_cut_off = False
         async with _tending(tended):
             await self._see_through(over)
+        if self._is_cut_off:
+            raise QueueClosed(queue=self.queue.name)
 
     @asynccontextmanager
     async def _recorded(self) -> AsyncGenerator[None, None]:
@@ -209,9 +216,10 @@ class Worker:
 
     async def _see_through(self, over: asyncio.Event) -> None:
         cancelled: asyncio.CancelledError | None = None
-        while not over.is_set():
+        while not over.is_set() or self._tasks:
+            left = [task for task in self._tasks.values() if task is not None]
             try:
-                await over.wait()
+                await (asyncio.wait(left) if over.is_set() else over.wait())
             except asyncio.CancelledError as error:
                 cancelled = error
                 self.stop()
@@ -234,6 +242,13 @@ class Worker:
             self._consumer.stop()
             for attempt in self._tasks:
                 attempt.release(SHUTDOWN, self._left)
+
+    def _cut_off(self) -> None:
+        """The queue was closed under us: what we do from now on nobody would hear of."""
+        self._is_cut_off = True
+        logger.warning(CLOSED, self.queue.name, len(self._tasks))
+        for attempt in self._tasks:
+            attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
 
     @property
     def _left(self) -> float:
