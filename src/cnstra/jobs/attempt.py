@@ -179,9 +179,11 @@ class Attempt:
         """The neurons that its run goes on with, by itself or once it is redriven, in the order of
         their emission.
         """
-        run = self._run
+        if self._run is None:
+            return ()
+        progress = self._run.progress
         try:
-            tasks = () if run is None else run.progress.due(redriven=redriven)
+            tasks = progress.tasks() if redriven else progress.due()
         except StoreError:
             return ()
         return list(dict.fromkeys(task.neuron for _, task in tasks))

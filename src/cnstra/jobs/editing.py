@@ -4,15 +4,11 @@ from collections.abc import Callable
 
 from cnstra.durable.entries import TaskEntry
 from cnstra.durable.progress import Progress
-from cnstra.durable.store import ProgressStore, Ticket
-from cnstra.durable.wire import to_wire
 from cnstra.engine.network import Network
 from cnstra.engine.payloads import PayloadCodec, encode_json
 from cnstra.errors import NotEditable
-from cnstra.jobs.broker import JobRecord, RewritesProgress
 from cnstra.jobs.queue import Queue
-
-TAKEN = "a worker, or another person, has taken it up meanwhile"
+from cnstra.jobs.revision import read_revision, write_revision
 
 
 async def edit_payload(
@@ -74,7 +70,8 @@ async def redrive_branch(queue: Queue, job_id: str, key: str) -> bool:
 
     Its other tasks are held back over all attempts. Once that branch is done or has failed for
     good, the job is dead again and owes them as before, with the errors that they had; if nothing
-    was held back, it is completed. Raises `NotEditable`.
+    was held back, it is completed. A call that fails half-way leaves a dead job: a plain redrive of
+    it runs all its branches. Raises `NotEditable`.
     """
 
     def change(progress: Progress) -> None:
@@ -82,7 +79,7 @@ async def redrive_branch(queue: Queue, job_id: str, key: str) -> bool:
         progress.hold_back_all_but(key)
 
     await _edit(queue, job_id, change)
-    return await queue.redrive(job_id)
+    return await queue.io.call(lambda: queue.broker.redrive(job_id))
 
 
 def _owed(progress: Progress, job_id: str, key: str) -> TaskEntry:
@@ -94,40 +91,10 @@ def _owed(progress: Progress, job_id: str, key: str) -> TaskEntry:
 
 async def _edit(queue: Queue, job_id: str, change: Callable[[Progress], None]) -> None:
     """Change the saved progress of a dead job, whose run nobody holds."""
-    job = await queue.record(job_id)
-    if job is None or job.state != "dead":
-        state = "gone" if job is None else job.state
-        raise NotEditable(job_id=job_id, reason=f"it is {state}, and only a dead job holds still")
-    store = queue.require_store("editing a job")
-    progress = await queue.progress(job_id)
-    if progress is None or not progress.entries:
-        reason = "nothing of its run has been saved: clone it with another payload instead"
-        raise NotEditable(job_id=job_id, reason=reason)
-    progress.check()
-    with progress:
-        change(progress)
-    carried = job.progress
-    if carried is None:
-        await queue.io.call(lambda: _write(store, job, progress))
-    elif isinstance(queue.broker, RewritesProgress):
-        broker = queue.broker
-        await queue.io.call(lambda: _rewrite(broker, job_id, carried, to_wire(progress)))
-    else:
-        await queue.io.call(lambda: _write(store, job, progress.unsaved()))
-
-
-async def _rewrite(broker: RewritesProgress, job_id: str, before: bytes, after: bytes) -> None:
-    if not await broker.rewrite_progress(job_id, before, after):
-        raise NotEditable(job_id=job_id, reason=TAKEN)
-
-
-async def _write(store: ProgressStore, job: JobRecord, progress: Progress) -> None:
-    """Write the changes under an epoch of their own, so that nobody else writes meanwhile."""
-    before = await store.peek(job.run)
-    saved = await store.load(job.run)
-    ticket = Ticket(job.run, saved.epoch, saved.seq + 1)
-    if before is not None and (before.held or before.seq != saved.seq):
-        raise NotEditable(job_id=job.id, reason=TAKEN)
-    patch, _ = progress.take()
-    patch.release = True
-    await store.commit(ticket, patch)
+    store, broker = queue.require_store("editing a job"), queue.broker
+    await queue.open()
+    revision = await queue.io.call(lambda: read_revision(broker, store, job_id))
+    revision.progress.check()
+    with revision.progress:
+        change(revision.progress)
+    await queue.io.call(lambda: write_revision(broker, store, revision))

@@ -39,6 +39,7 @@ from cnstra.jobs.envelope import job_data
 from cnstra.jobs.incumbents import Incumbents
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
+from cnstra.jobs.revision import clear_holds
 from cnstra.jobs.tracing import Tracing, trace_in
 
 T = TypeVar("T")
@@ -430,8 +431,15 @@ class Queue:
         return await self._call(lambda: self.broker.cancel(job_id))
 
     async def redrive(self, job_id: str) -> bool:
-        """Put a dead job back; it resumes where it stood. `False` if it is not dead."""
-        return await self._call(lambda: self.broker.redrive(job_id))
+        """Put a dead job back; it resumes where it stood, all its branches. `False` if it is not
+        dead.
+        """
+        return await self._call(lambda: self._redrive(job_id))
+
+    async def _redrive(self, job_id: str) -> bool:
+        if self.store is not None:
+            await clear_holds(self.broker, self.store, job_id)
+        return await self.broker.redrive(job_id)
 
     async def remove(self, job_id: str) -> bool:
         """Drop a job that is not active, with all that is stored of it."""
