@@ -513,6 +513,20 @@ async def test_logs_say_what_happens_next(url: str, caplog: pytest.LogCaptureFix
     ]
 
 
+async def test_a_dead_letter_is_a_warning(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Python's logging shows it without being set up; what goes its way is told at info."""
+    caplog.set_level(logging.INFO, "cnstra.jobs")
+    story = Story()
+    story.fails("only", 2)
+    async with Queue("q", url) as queue:
+        await queue.enqueue(entry.create_signal(7), job_id="j", max_attempts=2)
+        await drain(queue, single(story))
+        await queue.redrive("j")
+        await drain(queue, single(story))
+    told = [one.levelname for one in caplog.records if "'j'" in one.getMessage()]
+    assert told == ["INFO", "WARNING", "INFO"]
+
+
 # --- without a loop, and without a queue
 
 

@@ -262,6 +262,14 @@ MUTATIONS = (
     ),
     Mutation(
         "D6",
+        "a dead letter is heard of where nobody has set up logging",
+        "jobs/consumer.py",
+        "    DeadLettered: logging.WARNING,",
+        "    DeadLettered: logging.INFO,",
+        "integration/test_jobs.py::test_a_dead_letter_is_a_warning[memory]",
+    ),
+    Mutation(
+        "D6",
         "until the lease is lost",
         "jobs/consumer.py",
         "                self._give_up_expired(held)",

@@ -7,7 +7,7 @@ loop holds up none of it.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Any, cast
@@ -43,6 +43,14 @@ PARK_AFTER, PARKED_BY = 0.6, 0.9
 """The shares of a lease that cannot be renewed after which a job starts nothing new, and is back.
 """
 
+LEVELS: Mapping[type[Settlement], int] = {
+    Requeued: logging.DEBUG,
+    Completed: logging.INFO,
+    Retry: logging.INFO,
+    DeadLettered: logging.WARNING,
+    Lost: logging.WARNING,
+}
+"""How loudly the log tells what became of a job: nobody may miss what a person must see to."""
 
 Over = tuple[Attempt, Settled]
 """An attempt that is over, and what became of it."""
@@ -350,7 +358,7 @@ class Consumer:
         attempt.settled(settlement)
         if self._completed is not None and isinstance(settlement, Completed):
             self._mailbox.post(partial(self._completed, attempt.delivery.run))
-        level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
+        level = LEVELS[type(settlement)]
         if logger.isEnabledFor(level):
             what = what_happens_next(attempt, settlement)
             about = {"job": attempt.delivery.job_id, "run": attempt.delivery.run}
