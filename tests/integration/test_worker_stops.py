@@ -16,10 +16,23 @@ from typing import Any
 
 import pytest
 
-from cnstra import CNS, Queue, Resource, Worker
+from cnstra import CNS, Queue, Resource, Worker, neuron
 from cnstra.durable.io_thread import IOThread
-from cnstra.errors import QueueClosed, WorkerRuns
-from tests.durables import PATIENCE, BrokerAround, Story, around, entry, output, until, working
+from cnstra.durable.store import Patch, Saved, Ticket
+from cnstra.errors import QueueClosed, StoreUnavailable, WorkerRuns
+from tests.durables import (
+    PATIENCE,
+    BrokerAround,
+    StoreAround,
+    Story,
+    around,
+    drain,
+    entry,
+    output,
+    store_at,
+    until,
+    working,
+)
 
 number = Resource[int]("number")
 
@@ -129,6 +142,90 @@ async def test_a_worker_that_runs_is_not_run_again(url: str) -> None:
                 await worker.run()
             story.opens("only")
         assert await job.state() == "completed"
+
+
+@pytest.mark.parametrize("stops", [1, 2])
+@pytest.mark.parametrize("at", ["a handler", "the end"])
+async def test_while_its_store_is_away(at: str, stops: int) -> None:
+    """Its broker answers, so no lease runs out. It ends all the same, and another goes on from what
+    was written.
+    """
+    story = Story()
+    store = Away(store_at(f"memory://{uuid.uuid4()}"))
+    story.fails("third", 1 if at == "the end" else 0)
+    entered = story.stands("second" if at == "a handler" else "third")
+    async with Queue("q", f"mail://{uuid.uuid4()}", store=store) as queue:
+        job = await queue.enqueue(entry.create_signal(1), max_attempts=2)
+        options: dict[str, Any] = {"results": [output], "lease": 0.6, "durability": "step"}
+        worker = Worker(queue, story.chain(), grace=0.0, **options)
+        running = asyncio.ensure_future(worker.run())
+        await asyncio.wait_for(entered.wait(), PATIENCE)
+        store.is_away = True
+        if at == "the end":
+            story.opens("third")
+            await until(lambda: store.refused)
+        for _ in range(stops):
+            worker.stop()
+        await asyncio.wait_for(running, PATIENCE)
+
+        store.is_away = False
+        if at == "a handler":
+            story.opens("second")
+        await drain(queue, story.chain(), lease=0.6)
+        assert await job.result(timeout=PATIENCE) == {"results": [1]}
+    assert story.count("first") == 1
+
+
+async def test_a_handler_may_outlast_all_patience_where_its_store_is_there() -> None:
+    """What it did can be written, and is."""
+    story = Story()
+    door = threading.Event()
+
+    def slow(payload: int, axon: Any) -> Any:
+        story.log.append(("slow", payload))
+        door.wait(PATIENCE)
+        return axon.output.create_signal(payload)
+
+    stubborn = neuron("slow", {"output": output}).dendrite(entry, slow, in_thread=True)
+    async with Queue("q", f"mail://{uuid.uuid4()}") as queue:
+        job = await queue.enqueue(entry.create_signal(1))
+        worker = Worker(queue, CNS([stubborn]), results=[output], lease=0.3, grace=0.0)
+        running = asyncio.ensure_future(worker.run())
+        await until(lambda: story.log)
+        worker.stop()
+        worker.stop()
+        await asyncio.sleep(1.0)
+        door.set()
+        await asyncio.wait_for(running, PATIENCE)
+        assert await job.result(timeout=PATIENCE) == {"results": [1]}
+
+
+class Away(StoreAround):
+    """A store that is away when it is told so."""
+
+    is_away = False
+    refused = 0
+
+    def _look(self) -> None:
+        if self.is_away:
+            self.refused += 1
+            raise StoreUnavailable(url="store://", reason="it is away")
+
+    async def load(self, run: str) -> Saved:
+        self._look()
+        return await super().load(run)
+
+    async def peek(self, run: str) -> Saved | None:
+        self._look()
+        return await super().peek(run)
+
+    async def commit(self, ticket: Ticket, patch: Patch) -> None:
+        self._look()
+        await super().commit(ticket, patch)
+
+    async def finish(self, ticket: Ticket, result: bytes, keep: float | None) -> None:
+        self._look()
+        await super().finish(ticket, result, keep)
 
 
 async def test_its_queue_closed_under_it(url: str) -> None:

@@ -335,6 +335,23 @@ MUTATIONS = (
     ),
     Mutation(
         "STOP",
+        "no store that is away keeps it from its end",
+        "jobs/consumer.py",
+        "            self._begin_beside(self._give_up(store, patience))\n",
+        "            pass\n",
+        STOPS + "test_while_its_store_is_away[a handler-1]",
+    ),
+    Mutation(
+        "STOP",
+        "what its store can write it does not give up",
+        "jobs/consumer.py",
+        '            except StoreUnavailable as error:\n                logger.warning("%s The worker',
+        "                raise StoreUnavailable(url='', reason='')\n"
+        '            except StoreUnavailable as error:\n                logger.warning("%s The worker',
+        STOPS + "test_a_handler_may_outlast_all_patience_where_its_store_is_there",
+    ),
+    Mutation(
+        "STOP",
         "it ends where its queue is closed under it",
         "jobs/consumer.py",
         "            self._mailbox.post(self._cut_off)\n",

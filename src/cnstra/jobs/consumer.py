@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from cnstra.durable.eager import begin
 from cnstra.durable.io_thread import Mailbox
+from cnstra.durable.store import ProgressStore
 from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import BrokerUnavailable, Fenced, LeaseLost, StoreUnavailable
 from cnstra.jobs.attempt import Attempt, Settled, what_happens_next
@@ -73,7 +74,7 @@ class Consumer:
         self._next = Ahead(lease, rate_limit)
         self._held: dict[Attempt, asyncio.Task[None] | None] = {}
         """What is leased, each with the task that settles it."""
-        self._handing_over: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._over: deque[Over] = deque()
         self._is_told = False
         """Whether the I/O thread is on its way to what is over."""
@@ -81,9 +82,9 @@ class Consumer:
         self._stopping = False
         self._until_idle = False
 
-    def with_queue(self, queue: Queue, lease: float | None) -> "Consumer":
-        """The same, for a worker of another queue; with another lease, where there is one."""
-        return Consumer(queue, self._concurrency, lease or self._lease, self._rate_limit)
+    def with_queue(self, queue: Queue, lease: float) -> "Consumer":
+        """The same, for a worker of another queue, with that lease."""
+        return Consumer(queue, self._concurrency, lease, self._rate_limit)
 
     # --- on the worker's thread
 
@@ -110,10 +111,12 @@ class Consumer:
         self._stopping = False
         self._queue.io.spawn(self._live)
 
-    def stop(self) -> None:
-        """Lease no more jobs. What is held stays so until it is settled."""
+    def stop(self, patience: float = inf) -> None:
+        """Lease no more jobs. What is held stays so until it is settled; after `patience` seconds
+        it is given up as soon as its store is away.
+        """
         self._stopping = True
-        self._queue.io.post(self._freed.set)
+        self._queue.io.post(partial(self._wind_up, patience))
 
     def settle(self, attempt: Attempt, settled: Settled) -> None:
         """Carry out what became of an attempt."""
@@ -135,7 +138,7 @@ class Consumer:
             self._mailbox.post(self._cut_off)
             raise
         finally:
-            for task in (*keeping, *self._handing_over):
+            for task in (*keeping, *self._beside):
                 task.cancel()
             self._mailbox.post(self._ended)
 
@@ -175,6 +178,32 @@ class Consumer:
         self._held.update(dict.fromkeys(attempts))
         self._leased.set()
         self._mailbox.post(lambda: self._accept(attempts))
+
+    def _wind_up(self, patience: float) -> None:
+        self._freed.set()
+        store = self._queue.store
+        if store is not None and patience < inf:
+            self._begin_beside(self._give_up(store, patience))
+
+    async def _give_up(self, store: ProgressStore, patience: float) -> None:
+        """Let no store that is away keep the worker from its end. Where the broker goes on without
+        it, no lease runs out: what is held is lost all the same, up to the last checkpoint.
+        """
+        await self._clock.sleep(patience)
+        while self._held:
+            try:
+                await store.peek(next(iter(self._held)).delivery.run)
+            except StoreUnavailable as error:
+                logger.warning("%s The worker waits no longer for it.", error)
+                for attempt in self._held:
+                    attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
+            await self._clock.sleep(self._lease / RENEWALS_PER_LEASE)
+
+    def _begin_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have it done beside; it is cut off when the last job is settled."""
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     # --- leases that end, renewed or not
 
@@ -216,9 +245,7 @@ class Consumer:
                 act(attempt)
 
     def _begin_to_hand_over(self, attempt: Attempt) -> None:
-        task = asyncio.ensure_future(self._hand_over(attempt))
-        self._handing_over.add(task)
-        task.add_done_callback(self._handing_over.discard)
+        self._begin_beside(self._hand_over(attempt))
 
     async def _hand_over(self, attempt: Attempt) -> None:
         """Leave the job's message; try again while broker or store is away."""

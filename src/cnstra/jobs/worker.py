@@ -32,6 +32,8 @@ from cnstra.jobs.tending import Tended
 logger = logging.getLogger("cnstra.jobs")
 
 DEFAULT_LEASE = 30.0
+LAST_WAIT = 5.0
+"""Seconds that a store which is away has to come back once the worker was told to stop twice."""
 SHUTDOWN = "the worker is shutting down"
 CUT_OFF = "The task of job %r was cancelled: it goes on elsewhere once its lease is over."
 """Nobody here cancels one; who cancels all tasks of a loop does, as `asyncio.run` at its end."""
@@ -96,7 +98,8 @@ class Worker:
         if self._options.results:
             queue.require_store("results=")
         self._require_bounds()
-        self._consumer = Consumer(queue, concurrency, seconds(lease), rate_limit)
+        self._lease = seconds(lease)
+        self._consumer = Consumer(queue, concurrency, self._lease, rate_limit)
         self._tasks: dict[Attempt, asyncio.Task[None] | None] = {}
         self._mailbox: Mailbox | None = None
         self._log: WorkerLog | None = None
@@ -133,8 +136,8 @@ class Worker:
         other = copy.copy(self)
         other.queue = queue
         other.history = None
-        own_lease = None if lease is None else seconds(lease)
-        other._consumer = self._consumer.with_queue(queue, own_lease)
+        other._lease = self._lease if lease is None else seconds(lease)
+        other._consumer = self._consumer.with_queue(queue, other._lease)
         other._tasks = {}
         other._is_running, other._opening = False, None
         other._observers = list(self._observers)
@@ -145,7 +148,8 @@ class Worker:
 
         Running handlers have `grace` seconds to finish; a job that has not by then is given back
         where it stands, without using up an attempt. A second signal does not wait for the grace.
-        Cancelling this call drains too, and cancelling it again is like a second signal.
+        Cancelling this call drains too, and cancelling it again is like a second signal. A store
+        that is away is not waited for without end: what it has not written is done again elsewhere.
 
         The resources are opened before the first job is leased, and closed after the drain; raises
         `ResourceFailed`. Who is told to stop while they open, or before, opens nothing more and
@@ -239,7 +243,7 @@ class Worker:
         elif self._is_running:
             count = len(self._tasks)
             logger.info("The worker stops: %d jobs have %g s to finish.", count, self._left)
-            self._consumer.stop()
+            self._consumer.stop(self._left + self._lease_left)
             for attempt in self._tasks:
                 attempt.release(SHUTDOWN, self._left)
 
@@ -254,6 +258,11 @@ class Worker:
     def _left(self) -> float:
         """The grace of a job that is told to stop now."""
         return self._grace if self._stops <= 1 else 0.0
+
+    @property
+    def _lease_left(self) -> float:
+        """Seconds more that a store which is away may keep a worker from its end."""
+        return self._lease if self._stops <= 1 else min(self._lease, LAST_WAIT)
 
     def _make(self, delivery: Delivery, leased_at: float, expires: float) -> Attempt:
         assert self._mailbox is not None
