@@ -409,6 +409,7 @@ async def test_a_rate_limit_holds_over_all_workers(url: str, clock: TravellingCl
     [
         ({"concurrency": 0}, "concurrency=0"),
         ({"lease": 0}, "lease=0"),
+        ({"rate_limit": 100}, "rate_limit=100 is not valid: give a RateLimit"),
         ({"crash_limit": 0}, "crash_limit=0"),
     ],
 )

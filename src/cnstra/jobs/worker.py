@@ -84,6 +84,9 @@ class Worker:
             raise InvalidOption(option="concurrency", value=concurrency, remedy="allow 1 or more")
         if seconds(lease) <= 0:
             raise InvalidOption(option="lease", value=lease, remedy="give seconds above zero")
+        if rate_limit is not None and not isinstance(rate_limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance]
+            remedy = "give a RateLimit, as RateLimit(100, per=1.0)"
+            raise InvalidOption(option="rate_limit", value=rate_limit, remedy=remedy)
         self.queue = queue
         given = list(resources)
         self.cns = cns.with_resources(given) if given else cns
