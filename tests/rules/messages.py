@@ -72,7 +72,7 @@ MUTATIONS = [
         "MSG",
         "a job that was entered and not sent is sent by whoever asks again",
         "jobs/messages.py",
-        "if not is_new and (entry.sent or entry.over):",
+        "if not is_new and (entry.over or (entry.sent and not message.has_minted_id)):",
         "if not is_new:",
         DEATHS,
     ),
