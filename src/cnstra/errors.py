@@ -341,6 +341,18 @@ class NotDone(CnstraError):
     """The effect did not happen: raise this in the function of ctx.once() when that is certain."""
 
 
+# --- Where clients live --------------------------------------------------------------------------
+
+
+class IOClosed(CnstraError, RuntimeError):
+    """{thread} is closed: what was asked of it is not done, or nobody can say."""
+
+
+class UsedBeforeFork(CnstraError, RuntimeError):
+    """{thread} began in another process, from which this one was forked: its connections cannot be
+    shared. Make the queue or history after the fork, or do not use it before."""
+
+
 # --- Progress and its store ---------------------------------------------------------------------
 
 
@@ -496,6 +508,10 @@ class MessageTooLarge(JobError):
 
 class Unsupported(JobError):
     """{broker} does not support {what}: {remedy}."""
+
+
+class WorkerRuns(JobError, RuntimeError):
+    """This worker of queue {queue!r} runs already: make another for a second run at once."""
 
 
 class QueueClosed(JobError, RuntimeError):

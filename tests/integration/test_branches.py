@@ -7,12 +7,14 @@ from typing import Any, TypedDict
 import pytest
 
 from cnstra import CNS, JobFailed, Queue, collateral, neuron, payload
-from cnstra.errors import NotEditable
+from cnstra.errors import BrokerUnavailable, NotEditable
 from cnstra.jobs.editing import leave_out, redrive_branch
 from cnstra.jobs.explanation import OwedTask, explain
 from tests.durables import (
     PATIENCE,
+    BrokerAround,
     Story,
+    around,
     drain,
     entry,
     later,
@@ -128,6 +130,58 @@ async def test_a_branch_that_fails_again_is_retried_alone(url: str) -> None:
         assert await job.redrive()
         await drain(queue, story.bush(3))
         assert [payload for _, payload in story.log[3:]] == [0, 1, 2]
+        assert await job.result(timeout=PATIENCE) == ALL
+
+
+@pytest.mark.parametrize("how", ["the redrive fails", "cancelled while it waits"])
+async def test_a_hold_that_was_never_used_is_forgotten(url: str, how: str) -> None:
+    """The next plain redrive runs all branches, as the explanation says."""
+    story = Story()
+    async with Queue("q", url) as queue:
+        broker = around(queue, Cut)
+        job = await dead_bush(queue, story)
+        chosen = (await owed(queue, job.id))[1]
+        if how == "the redrive fails":
+            broker.cuts = 1
+            with pytest.raises(BrokerUnavailable):
+                await redrive_branch(queue, job.id, chosen.key)
+        else:
+            assert await redrive_branch(queue, job.id, chosen.key)
+            assert await held_back(queue, job.id) == [True, False, True]
+            assert await job.cancel()
+        assert await job.state() == "dead"
+        assert await held_back(queue, job.id) == [False] * 3
+
+        assert await job.redrive()
+        await drain(queue, story.bush(3))
+        assert [payload for _, payload in story.log] == [0, 1, 2]
+        assert await job.result(timeout=PATIENCE) == ALL
+
+
+class Cut(BrokerAround):
+    """A broker that goes away before so many redrives."""
+
+    cuts = 0
+
+    async def redrive(self, job_id: str) -> bool:
+        if self.cuts:
+            self.cuts -= 1
+            raise BrokerUnavailable(url="away://", reason="cut off")
+        return await self.inner.redrive(job_id)
+
+
+async def test_a_redrive_by_another_tool_runs_all_of_them_too(url: str) -> None:
+    """As one of BullMQ's does, which knows of no holds."""
+    story = Story()
+    async with Queue("q", url) as queue:
+        job = await dead_bush(queue, story)
+        story.fails("leaf", 1)
+        assert await redrive_branch(queue, job.id, (await owed(queue, job.id))[1].key)
+        await drain(queue, story.bush(3))
+
+        assert await queue.io.call(lambda: queue.broker.redrive(job.id))
+        await drain(queue, story.bush(3))
+        assert [payload for _, payload in story.log] == [1, 0, 1, 2]
         assert await job.result(timeout=PATIENCE) == ALL
 
 

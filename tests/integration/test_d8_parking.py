@@ -1,6 +1,7 @@
 """D8: leases that cannot be renewed for ever."""
 
 import asyncio
+import gc
 import time
 import uuid
 
@@ -8,6 +9,8 @@ import pytest
 
 from cnstra import CNS, Queue, Worker, collateral, neuron
 from cnstra.errors import UnboundedHandler
+from cnstra.jobs.attempt import Attempt
+from tests.durables import until, working
 
 STEPS = 8
 request, step, done = collateral("request", int), collateral("step", int), collateral("done", int)
@@ -81,6 +84,28 @@ async def test_a_handler_longer_than_its_lease_can_be_is_handed_over(how: str, b
 
 def _work_on(queue: Queue, cns: CNS) -> None:
     asyncio.run(Worker(queue, cns, results=[done], lease=0.6, crash_limit=1).run(until_idle=True))
+
+
+@pytest.mark.parametrize("scheme", ["memory", "mail"])
+async def test_a_worker_keeps_nothing_of_the_jobs_that_are_over(scheme: str):
+    """Given leases that end after half an hour, jobs that are done wait for none of that."""
+    jobs = 40
+    async with (
+        Queue("q", f"{scheme}://{uuid.uuid4()}?longest_lease=1800") as queue,
+        working(queue, loop_of([], 0), results=[done], concurrency=2),
+    ):
+        added = await queue.enqueue_many([request.create_signal(1) for _ in range(jobs)])
+        for job in added:
+            await job.result(timeout=30)
+
+        ids = {job.id for job in added}
+        await until(lambda: len(_attempts_at(ids)) <= 2)
+
+
+def _attempts_at(ids: set[str]) -> list[Attempt]:
+    gc.collect()
+    found = [one for one in gc.get_objects() if isinstance(one, Attempt)]
+    return [one for one in found if one.delivery.job_id in ids]
 
 
 async def test_a_lease_is_not_renewed_beyond_its_end():

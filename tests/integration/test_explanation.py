@@ -160,25 +160,6 @@ async def test_an_edit_is_checked_and_refused_where_it_could_do_harm(url: str) -
         assert (await explained(queue, job.id)).runs[0].payload == b"7"
 
 
-async def test_an_edit_is_refused_while_a_worker_holds_the_run() -> None:
-    """The job is dead, and somebody has redriven it and begun between our look and our write."""
-    story = Story()
-    story.fails("second", 1)
-    cns = story.chain()
-
-    async with Queue("q", "memory://edited while held") as queue:
-        job = await queue.enqueue(entry.create_signal(7))
-        await drain(queue, cns)
-        found = await explained(queue, job.id)
-        store = queue.require_store("this test")
-        held = await queue.io.call(lambda: store.load(found.job.run))
-        with pytest.raises(NotEditable, match="taken it up meanwhile"):
-            await edit_payload(queue, job.id, found.runs[0].key, b"8", cns.network)
-
-        assert held.epoch
-        assert (await explained(queue, job.id)).runs[0].payload == b"7"
-
-
 async def test_a_branch_is_left_out_and_the_others_are_retried(url: str) -> None:
     story = Story()
     story.fails("leaf", 2)

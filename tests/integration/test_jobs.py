@@ -448,6 +448,7 @@ async def test_a_rate_limit_holds_over_all_workers(url: str, clock: TravellingCl
     [
         ({"concurrency": 0}, "concurrency=0"),
         ({"lease": 0}, "lease=0"),
+        ({"rate_limit": 100}, "rate_limit=100 is not valid: give a RateLimit"),
         ({"crash_limit": 0}, "crash_limit=0"),
     ],
 )
@@ -550,6 +551,20 @@ async def test_logs_say_what_happens_next(url: str, caplog: pytest.LogCaptureFix
         "Job 'j' is dead-lettered, attempt 2 of 2 (only): redrive it to go on from 'only'.",
         "Job 'j' is completed.",
     ]
+
+
+async def test_a_dead_letter_is_a_warning(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Python's logging shows it without being set up; what goes its way is told at info."""
+    caplog.set_level(logging.INFO, "cnstra.jobs")
+    story = Story()
+    story.fails("only", 2)
+    async with Queue("q", url) as queue:
+        await queue.enqueue(entry.create_signal(7), job_id="j", max_attempts=2)
+        await drain(queue, single(story))
+        await queue.redrive("j")
+        await drain(queue, single(story))
+    told = [one.levelname for one in caplog.records if "'j'" in one.getMessage()]
+    assert told == ["INFO", "WARNING", "INFO"]
 
 
 # --- without a loop, and without a queue

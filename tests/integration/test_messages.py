@@ -717,3 +717,112 @@ async def test_an_order_is_kept_only_where_a_broker_can() -> None:
     async with Queue("q", f"mail://{uuid4().hex}") as queue:
         with pytest.raises(InvalidOption, match="keeps no order by key"):
             await queue.enqueue(entry.create_signal(1), ordering_key="user 1")
+
+
+class Refusing:
+    """What the broker does with messages: nothing, or it takes them and its answer is lost."""
+
+    def __init__(self, queue: Queue, *, takes: bool) -> None:
+        self._transport = cast(Any, queue.broker)._transport
+        self._send = self._transport.send
+        self._takes = takes
+        self._transport.send = self.send
+
+    async def send(self, messages: Any) -> None:
+        if self._takes:
+            await self._send(messages)
+        raise BrokerUnavailable(url="mail://", reason="no answer")
+
+    def ends(self) -> None:
+        self._transport.send = self._send
+
+
+@pytest.mark.parametrize("takes", [False, True])
+async def test_an_enqueue_that_is_refused_leaves_no_record(takes: bool) -> None:
+    """If its message has arrived all the same, the job runs, and is known from then on."""
+    story = Story()
+    async with Queue("q", f"mail://{uuid4().hex}") as queue:
+        job = queue.prepare(entry.create_signal(7))
+        refusing = Refusing(queue, takes=takes)
+        with pytest.raises(BrokerUnavailable):
+            await queue.add([job])
+        assert await queue.get(job.id) is None
+
+        refusing.ends()
+        worker = Worker(queue, story.chain(), results=[output])
+        await asyncio.wait_for(worker.run(until_idle=True), PATIENCE)
+        record = await queue.record(job.id)
+    assert (record is not None, story.count("third")) == (takes, int(takes))
+
+
+@pytest.mark.parametrize("takes", [False, True])
+@pytest.mark.parametrize("large", [False, True])
+async def test_a_job_that_was_refused_is_added_again_and_runs_once(
+    takes: bool, large: bool
+) -> None:
+    """Whoever prepared it tries again, with the same job. Data that no message holds stays."""
+    story = Story()
+    async with Queue("q", f"mail://{uuid4().hex}" + "?max_body=155" * large) as queue:
+        job = queue.prepare(entry.create_signal(7))
+        refusing = Refusing(queue, takes=takes)
+        with pytest.raises(BrokerUnavailable):
+            await queue.add([job])
+        refusing.ends()
+        assert (await queue.get(job.id) is not None) == large
+
+        (added,) = await queue.add([job])
+        worker = Worker(queue, story.chain(), results=[output])
+        await asyncio.wait_for(worker.run(until_idle=True), PATIENCE)
+        assert await added.result(timeout=PATIENCE) == {"results": [7]}
+        await queue.add([job])
+        await asyncio.wait_for(worker.run(until_idle=True), PATIENCE)
+    assert story.count("third") == 1
+
+
+async def test_a_job_whose_producer_died_before_it_was_sent_is_sent_by_who_adds_it_again() -> None:
+    job = NewJob("minted", b'{"signal":{"a":1}}', "minted")
+    steps, died = 0, True
+    while died:
+        steps += 1
+        for makes_last in (False, True):
+            world = World()
+            process = await world.process(Life(steps, makes_last=makes_last))
+            died = False
+            try:
+                await process.broker.enqueue([job])
+            except Death:
+                died = True
+            heir = await world.process()
+            await heir.broker.enqueue([job])
+            await heir.settle(await heir.need(), Completed(RESULT))
+            assert await heir.take() is None
+            await heir.broker.enqueue([job])
+            assert await heir.take() is None, "it is over"
+            assert (await heir.record("minted")).state == "completed"
+    assert steps > 2
+
+
+async def test_a_job_that_a_worker_has_begun_is_not_dropped() -> None:
+    """Given an answer that comes when the job is under way, and is an error."""
+    story = Story()
+    entered = story.stands("second")
+    async with Queue("q", f"mail://{uuid4().hex}") as queue:
+        transport = cast(Any, queue.broker)._transport
+        send, loop = transport.send, asyncio.get_running_loop()
+
+        async def send_and_fail(messages: Any) -> None:
+            transport.send = send
+            await send(messages)
+            waited = asyncio.run_coroutine_threadsafe(entered.wait(), loop)  # type: ignore[arg-type]
+            await asyncio.wrap_future(waited)
+            raise BrokerUnavailable(url="mail://", reason="no answer")
+
+        job = queue.prepare(entry.create_signal(7))
+        async with working(queue, story.chain()):
+            transport.send = send_and_fail
+            with pytest.raises(BrokerUnavailable):
+                await queue.add([job])
+            assert await queue.get(job.id) is not None
+            story.opens("second")
+            await until(lambda: story.count("third"))
+    assert story.count("second") == 1

@@ -4,7 +4,7 @@ from tests.rules.mutation import Mutation
 
 BRANCHES = "integration/test_branches.py::"
 ALONE = BRANCHES + "test_one_branch_runs_alone_and_the_others_stay_owed"
-FAILS = BRANCHES + "test_a_branch_that_fails_again_is_retried_alone"
+ELSEWHERE = BRANCHES + "test_a_redrive_by_another_tool_runs_all_of_them_too"
 CHANGED = BRANCHES + "test_what_this_code_cannot_run_keeps_no_other_branch_from_running"
 CRASH = (
     "integration/test_d9_counters.py"
@@ -50,7 +50,15 @@ MUTATIONS = [
         "durable/run.py",
         "            self.progress.mark_held_back()\n",
         "",
-        FAILS,
+        ELSEWHERE,
+    ),
+    Mutation(
+        "BRANCH",
+        "a hold that was never used does not outlive it either",
+        "jobs/queue.py",
+        "            await clear_holds(self.broker, self.store, job_id)\n",
+        "            pass\n",
+        BRANCHES + "test_a_hold_that_was_never_used_is_forgotten",
     ),
     Mutation(
         "BRANCH",

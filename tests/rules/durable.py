@@ -11,6 +11,8 @@ D5 = "integration/test_d5_fencing.py::"
 RENAMED = "integration/test_former_names.py::"
 D6 = "integration/test_d6_nothing_lost.py::"
 D7 = "integration/test_d7_io_thread.py::"
+THREAD = "unit/test_io_thread.py::"
+STOPS = "integration/test_worker_stops.py::"
 D8 = "integration/test_d8_parking.py::"
 ADDRESSES = "unit/test_addresses.py::"
 FOREIGN = "integration/test_foreign_jobs.py::"
@@ -294,6 +296,14 @@ MUTATIONS = (
     ),
     Mutation(
         "D6",
+        "a dead letter is heard of where nobody has set up logging",
+        "jobs/consumer.py",
+        "    DeadLettered: logging.WARNING,",
+        "    DeadLettered: logging.INFO,",
+        "integration/test_jobs.py::test_a_dead_letter_is_a_warning[memory]",
+    ),
+    Mutation(
+        "D6",
         "until the lease is lost",
         "jobs/consumer.py",
         "                self._give_up_expired(held)",
@@ -332,6 +342,80 @@ MUTATIONS = (
         "                return found",
         D6 + "test_a_carried_progress_is_written_whole_to_a_store_that_has_none",
     ),
+    # --- a worker's start and stop
+    Mutation(
+        "STOP",
+        "it counts while the worker opens what its jobs need",
+        "jobs/worker.py",
+        "                self._opening.reschedule(-inf)\n",
+        "",
+        STOPS + "test_while_its_resources_open[stop]",
+    ),
+    Mutation(
+        "STOP",
+        "it counts before the worker has taken its first step",
+        "jobs/worker.py",
+        "                    if not self._stops and await self._open(stack):",
+        "                    self._stops = 0\n                    if await self._open(stack):",
+        STOPS + "test_before_it_has_taken_its_first_step",
+    ),
+    Mutation(
+        "STOP",
+        "a worker that runs is not run again",
+        "jobs/worker.py",
+        "            raise WorkerRuns(queue=self.queue.name)\n",
+        "            pass\n",
+        STOPS + "test_a_worker_that_runs_is_not_run_again",
+    ),
+    Mutation(
+        "STOP",
+        "no store that is away keeps it from its end",
+        "jobs/consumer.py",
+        "            self._begin_beside(self._give_up(store, patience))\n",
+        "            pass\n",
+        STOPS + "test_while_its_store_is_away[a handler-1]",
+    ),
+    Mutation(
+        "STOP",
+        "what its store can write it does not give up",
+        "jobs/consumer.py",
+        '            except StoreUnavailable as error:\n                logger.warning("%s The worker',
+        "                raise StoreUnavailable(url='', reason='')\n"
+        '            except StoreUnavailable as error:\n                logger.warning("%s The worker',
+        STOPS + "test_a_handler_may_outlast_all_patience_where_its_store_is_there",
+    ),
+    Mutation(
+        "STOP",
+        "it ends where its queue is closed under it",
+        "jobs/consumer.py",
+        "            self._mailbox.post(self._cut_off)\n",
+        "",
+        STOPS + "test_its_queue_closed_under_it",
+    ),
+    Mutation(
+        "STOP",
+        "who waits for a thread that is closed is told",
+        "durable/io_thread.py",
+        "                refuse()\n",
+        "                pass\n",
+        THREAD + "test_work_that_was_posted_when_it_ended_is_refused_too",
+    ),
+    Mutation(
+        "STOP",
+        "a thread that is closed does not start again",
+        "durable/io_thread.py",
+        "            if self._closed:\n                raise self._refusal()\n",
+        "",
+        THREAD + "test_closed_it_never_starts_again",
+    ),
+    Mutation(
+        "STOP",
+        "a process that was forked does not use the thread of another",
+        "durable/io_thread.py",
+        "            raise UsedBeforeFork(thread=self._name)\n",
+        "            pass\n",
+        STOPS + "test_a_queue_that_was_used_is_not_shared_with_a_forked_process",
+    ),
     # --- D7
     Mutation(
         "D7",
@@ -362,8 +446,8 @@ MUTATIONS = (
         "D8",
         "a job is parked before its lease ends",
         "jobs/consumer.py",
-        "                self._mailbox.post(partial(attempt.park, inf if hands_over else left))",
-        "                pass",
+        "            self._mailbox.post(partial(attempt.park, grace))",
+        "            pass",
         D8 + "test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activations",
     ),
     Mutation(

@@ -27,6 +27,7 @@ LOST = (
     "integration/test_messages.py::"
     "test_a_message_that_was_lost_with_its_connection_is_not_sent_again"
 )
+REFUSED = "integration/test_messages.py::"
 
 MUTATIONS = [
     Mutation(
@@ -139,7 +140,7 @@ MUTATIONS = [
         "MSG",
         "a job that was entered and not sent is sent by whoever asks again",
         "jobs/messages.py",
-        "if not is_new and (entry.sent or entry.over):",
+        "if not is_new and (entry.over or (entry.sent and not message.has_minted_id)):",
         "if not is_new:",
         DEATHS,
     ),
@@ -204,5 +205,37 @@ MUTATIONS = [
         """        await self._settle(turn, settlement)
 """,
         RENEWAL,
+    ),
+    Mutation(
+        "REFUSED",
+        "a job that the broker refused leaves no record",
+        "jobs/messages.py",
+        "                await ledger.forget(header.id)\n",
+        "                pass\n",
+        REFUSED + "test_an_enqueue_that_is_refused_leaves_no_record[False]",
+    ),
+    Mutation(
+        "REFUSED",
+        "nothing is dropped whose data no message holds",
+        "jobs/messages.py",
+        "        if not self._post.carries_all(message):\n            return\n",
+        "",
+        REFUSED + "test_a_job_that_was_refused_is_added_again_and_runs_once",
+    ),
+    Mutation(
+        "REFUSED",
+        "nothing is dropped that a worker has begun with",
+        "jobs/messages.py",
+        "if is_untouched and await store.peek(header.run) is None:",
+        "if is_untouched:",
+        REFUSED + "test_a_job_that_a_worker_has_begun_is_not_dropped",
+    ),
+    Mutation(
+        "REFUSED",
+        "a job that is added again is sent again",
+        "jobs/messages.py",
+        "(entry.sent and not message.has_minted_id)",
+        "entry.sent",
+        REFUSED + "test_a_job_whose_producer_died_before_it_was_sent_is_sent_by_who_adds_it_again",
     ),
 ]

@@ -7,6 +7,7 @@ FORMS = "dashboard/test_forms.py::"
 VERSIONS = "integration/test_payload_versions.py::"
 HISTORY = "integration/test_history.py::"
 
+REVISIONS = "integration/test_revisions.py::"
 MUTATIONS = [
     Mutation(
         "PAGE",
@@ -235,9 +236,43 @@ MUTATIONS = [
     Mutation(
         "EDIT",
         "an edit is refused while a worker holds the run",
-        "jobs/editing.py",
-        "if before is not None and (before.held or before.seq != saved.seq):",
-        "if before is None:",
-        "integration/test_explanation.py::test_an_edit_is_refused_while_a_worker_holds_the_run",
+        "jobs/revision.py",
+        "    if seen.held and not await _is_dead(broker, job_id):\n",
+        "    if False:\n",
+        REVISIONS + "test_an_edit_leaves_the_worker_alone_that_has_begun_meanwhile[memory]",
+    ),
+    Mutation(
+        "EDIT",
+        "an edit is of what was read",
+        "jobs/revision.py",
+        "    is_as_seen = (saved.epoch, saved.seq) == (seen.epoch + 1, seen.seq)\n",
+        "    is_as_seen = bool(seen)\n",
+        REVISIONS + "test_an_edit_that_a_whole_attempt_has_overtaken_is_refused[memory]",
+    ),
+    Mutation(
+        "EDIT",
+        "a job that was redriven since is not edited",
+        "jobs/revision.py",
+        "    if not is_as_seen or not await _is_dead(broker, job.id):\n",
+        "    if not is_as_seen:\n",
+        REVISIONS
+        + "test_an_edit_that_a_redrive_has_overtaken_is_refused_and_leaves_no_trace[memory]",
+    ),
+    Mutation(
+        "EDIT",
+        "an edit that is refused lets go of the run",
+        "jobs/revision.py",
+        "            await store.commit(ticket, Patch(release=True))\n",
+        "            pass\n",
+        REVISIONS
+        + "test_an_edit_that_a_redrive_has_overtaken_is_refused_and_leaves_no_trace[memory]",
+    ),
+    Mutation(
+        "EDIT",
+        "who died while they changed a run is no crash of it",
+        "jobs/revision.py",
+        "        if not (revision.seen.held or revision.progress.holds):\n",
+        "        if not revision.progress.holds:\n",
+        REVISIONS + "test_who_dies_while_they_edit_keeps_nobody_from_the_job[memory-redrive]",
     ),
 ]

@@ -47,8 +47,8 @@ MUTATIONS = (
         "RES",
         "a worker opens them",
         "jobs/worker.py",
-        "        async with self.cns, AsyncExitStack() as stack:",
-        "        async with AsyncExitStack() as stack:",
+        "                await stack.enter_async_context(self.cns)\n",
+        "",
         WORKER + "test_they_are_open_from_the_first_job_to_the_end_of_the_drain",
     ),
     # --- lulls

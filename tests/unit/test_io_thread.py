@@ -1,12 +1,14 @@
 """The thread on which clients live."""
 
 import asyncio
+import os
 import threading
 import time
 
 import pytest
 
 from cnstra.durable.io_thread import IOThread, Mailbox
+from cnstra.errors import IOClosed, UsedBeforeFork
 
 
 async def test_work_runs_on_the_thread_and_its_outcome_comes_back() -> None:
@@ -70,6 +72,80 @@ async def test_closing_ends_what_still_runs_there() -> None:
     io.close()
     io.close()
     assert ended.is_set()
+
+
+async def test_closed_it_never_starts_again() -> None:
+    io, done = IOThread("a test's"), list[int]()
+
+    async def work() -> None:
+        done.append(1)
+
+    await io.call(work)
+    io.close()
+    before = threading.active_count()
+    io.post(lambda: done.append(2))
+    with pytest.raises(IOClosed, match="a test's"):
+        await io.call(work)
+    assert (done, threading.active_count()) == ([1], before)
+
+
+async def test_who_waits_for_it_as_it_is_closed_is_told() -> None:
+    """Be the work under way, or not begun."""
+    io, started, gate = IOThread(), threading.Event(), threading.Event()
+
+    async def work() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    under_way = asyncio.ensure_future(io.call(work))
+    assert await asyncio.to_thread(started.wait, 10.0)
+    io.post(lambda: gate.wait(10.0) and None)
+    waiting = [asyncio.ensure_future(io.call(work)) for _ in range(3)]
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(asyncio.to_thread(io.close))
+    gate.set()
+    await closing
+    told = await asyncio.wait_for(asyncio.gather(under_way, *waiting, return_exceptions=True), 10)
+    assert [type(one) for one in told] == [IOClosed] * 4
+
+
+async def test_work_that_was_posted_when_it_ended_is_refused_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Given a call that comes when the thread has taken its last look, nobody waits for ever."""
+    io = IOThread()
+
+    async def nothing() -> None:
+        pass
+
+    await io.call(nothing)
+    post = io.post
+
+    def late(callback: object) -> None:
+        monkeypatch.setattr(io, "post", post)
+        io.close()
+        io.post(callback)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(io, "post", late)
+    with pytest.raises(IOClosed):
+        await asyncio.wait_for(io.call(nothing), 10)
+
+
+async def test_a_process_that_was_forked_does_not_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    io = IOThread("a test's")
+
+    async def work() -> int:
+        return os.getpid()
+
+    assert await io.call(work) == os.getpid()
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: 1)
+        with pytest.raises(UsedBeforeFork, match="a test's"):
+            await asyncio.wait_for(io.call(work), 10)
+        with pytest.raises(UsedBeforeFork):
+            io.post(lambda: None)
+    assert await io.call(work) == os.getpid(), "the parent's goes on"
+    io.close()
 
 
 async def test_posts_come_in_their_order_with_few_wake_ups() -> None:

@@ -6,12 +6,15 @@ that waits.
 """
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
+
+from cnstra.errors import IOClosed, UsedBeforeFork
 
 T = TypeVar("T")
 
@@ -53,7 +56,8 @@ class Mailbox:
 class IOThread:
     """An event loop on a daemon thread.
 
-    It starts with its first use and never keeps a process up.
+    It starts with its first use, never keeps a process up, and never starts again once it is
+    closed. What lives there cannot be shared with a process that was forked since.
     """
 
     def __init__(self, name: str = "cnstra-io") -> None:
@@ -62,11 +66,22 @@ class IOThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mailbox: Mailbox | None = None
         self._thread: threading.Thread | None = None
+        self._pid: int | None = None
+        """Of the process whose thread it is."""
+        self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._unanswered: set[Callback] = set()
+        """For each `call` that is waited for: what tells it that there will be no answer."""
 
     def post(self, callback: Callback) -> None:
-        """Call it on the I/O thread, soon, after all that was posted before."""
-        (self._mailbox or self._start()).post(callback)
+        """Call it on the I/O thread, soon, after all that was posted before.
+
+        Does nothing once the thread is closed. Raises `UsedBeforeFork`.
+        """
+        if self._is_elsewhere:
+            raise UsedBeforeFork(thread=self._name)
+        if not self._closed:
+            (self._mailbox or self._start()).post(callback)
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `work()` as a task on the I/O thread."""
@@ -75,7 +90,8 @@ class IOThread:
     async def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Await `work()`, run on the I/O thread, from any other loop.
 
-        A caller that is cancelled leaves; the work goes on to its end.
+        A caller that is cancelled leaves; the work goes on to its end. Raises `IOClosed` where it
+        is not done because the thread was closed, and `UsedBeforeFork`.
         """
         loop = asyncio.get_running_loop()
         if self._is_home(loop):
@@ -85,6 +101,8 @@ class IOThread:
         async def run() -> None:
             try:
                 result = await work()
+            except asyncio.CancelledError as error:
+                answer(partial(outcome.set_exception, self._refusal() if self._closed else error))
             except BaseException as error:
                 answer(partial(outcome.set_exception, error))
             else:
@@ -94,17 +112,38 @@ class IOThread:
             with suppress(RuntimeError):  # the caller's loop is closed: nobody waits
                 loop.call_soon_threadsafe(lambda: None if outcome.done() else settle())
 
-        self.spawn(run)
-        return await outcome
+        def refuse() -> None:
+            answer(partial(outcome.set_exception, self._refusal()))
+
+        self._unanswered.add(refuse)  # before the look: whoever closes it refuses all that is there
+        try:
+            if self._closed:
+                raise self._refusal()
+            self.spawn(run)
+            return await outcome
+        finally:
+            self._unanswered.discard(refuse)
 
     def close(self) -> None:
         """Cancel what still runs there and end the thread. Harmless when called twice."""
         with self._lock:
+            was_closed, self._closed = self._closed, True
             loop, thread = self._loop, self._thread
-            self._loop = self._mailbox = self._thread = None
-        if loop is not None and thread is not None and thread is not threading.current_thread():
+        if was_closed or self._is_elsewhere or loop is None or thread is None:
+            return
+        if thread is not threading.current_thread():
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
+            for refuse in list(self._unanswered):
+                refuse()
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether it is the thread of the process that this one was forked from."""
+        return self._pid is not None and self._pid != os.getpid()
+
+    def _refusal(self) -> IOClosed:
+        return IOClosed(thread=self._name)
 
     def _is_home(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether clients live on it: a loop whose time is not real hosts them."""
@@ -115,6 +154,7 @@ class IOThread:
         with self._lock:
             if self._mailbox is None:
                 loop = asyncio.new_event_loop()
+                self._pid = os.getpid()
                 self._loop, self._mailbox = loop, Mailbox(loop)
                 self._thread = threading.Thread(
                     target=self._live, args=(loop,), name=self._name, daemon=True
@@ -127,10 +167,10 @@ class IOThread:
         try:
             loop.run_forever()
         finally:
-            left = asyncio.all_tasks(loop)
-            for task in left:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            while left := asyncio.all_tasks(loop):  # what was posted at the last begins now
+                for task in left:
+                    task.cancel()
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 

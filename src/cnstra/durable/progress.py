@@ -154,10 +154,15 @@ class Progress:
                 self.put(f"h/{key}", b"true")
         self.delete(f"h/{chosen}")
 
+    def clear_holds(self) -> None:
+        """Redriven once, all of it runs."""
+        for key in self.holds:
+            self.delete(f"h/{key}")
+
     def mark_held_back(self) -> None:
         """Turn what is to be held back into marks, which the next redrive clears."""
         with self:
-            for key in [key[2:] for key in self.entries if key.startswith("h/")]:
+            for key in self.holds:
                 self.delete(f"h/{key}")
                 self.put(f"s/{key}", StartEntry(held_back=True))
 
@@ -172,6 +177,11 @@ class Progress:
     def marked(self) -> bool:
         """Whether any activation carries a start mark."""
         return any(key.startswith("s/") for key in self.entries)
+
+    @property
+    def holds(self) -> list[str]:
+        """The keys of the tasks that are to be held back once the job is redriven."""
+        return [key[2:] for key in self.entries if key.startswith("h/")]
 
     @property
     def stimulation_id(self) -> str:
@@ -190,16 +200,13 @@ class Progress:
         found = [(key[2:], task) for key, task in self._keyed("t/", _decode_task)]
         return sorted(found, key=lambda pair: pair[1].number)
 
-    def due(self, *, redriven: bool = False) -> list[tuple[str, TaskEntry]]:
-        """The tasks that are not held back: now, or once the job is `redriven`."""
-        owed = self.tasks()
-        return [pair for pair in owed if not self.is_held_back(pair[0], redriven=redriven)]
+    def due(self) -> list[tuple[str, TaskEntry]]:
+        """The tasks that are not held back."""
+        return [pair for pair in self.tasks() if not self.is_held_back(pair[0])]
 
-    def is_held_back(self, key: str, *, redriven: bool = False) -> bool:
-        """Whether the task of that key waits while another branch runs alone: now, or once the job
-        is `redriven`.
-        """
-        mark = None if redriven else self.start(key)
+    def is_held_back(self, key: str) -> bool:
+        """Whether the task of that key waits while another branch runs alone."""
+        mark = self.start(key)
         return f"h/{key}" in self.entries or (mark is not None and mark.held_back)
 
     def task(self, key: str) -> TaskEntry | None:

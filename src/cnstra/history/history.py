@@ -3,13 +3,14 @@
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
 from cnstra.durable.adapters import adapter_for, shown
 from cnstra.durable.io_thread import IOThread
-from cnstra.errors import InvalidOption
+from cnstra.errors import InvalidOption, IOClosed
 from cnstra.history.attempts import AttemptLog, Subject
 from cnstra.history.payloads import Keep, PayloadPolicy, Redact
 from cnstra.history.records import Note, Story, WorkerRow
@@ -103,8 +104,11 @@ class History:
         await self._io.call(self._store.open)
 
     async def close(self) -> None:
-        """Let go of the database. Workers that still run go on without a history."""
-        await self._io.call(self._store.close)
+        """Let go of the database. Workers that still run go on without a history. Harmless when
+        called twice.
+        """
+        with suppress(IOClosed):
+            await self._io.call(self._store.close)
         self._io.close()
 
     async def runs(self, query: RunQuery) -> RunPage:
@@ -194,7 +198,8 @@ class WorkerLog:
 
     async def leave(self) -> None:
         """The worker is over: write what it told, for a few seconds at most."""
-        await self._io.call(lambda: self._writer.stop(self._worker.id))
+        with suppress(IOClosed):
+            await self._io.call(lambda: self._writer.stop(self._worker.id))
 
 
 def _store_at(url: str, clock: Clock) -> HistoryStore:

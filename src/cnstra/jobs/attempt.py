@@ -29,6 +29,7 @@ from cnstra.errors import (
     CnstraError,
     DoNotRetry,
     Fenced,
+    IOClosed,
     JobCancelled,
     LeaseLost,
     RetryAfter,
@@ -76,7 +77,7 @@ class Attempt:
 
     __slots__ = (
         "__weakref__", "_cancelled", "_cns", "_grace", "_history", "_log", "_lost", "_mailbox",
-        "_options", "_queue", "_released", "_run", "delivery", "expires",
+        "_options", "_queue", "_released", "_run", "delivery", "expires", "leased_at",
     )  # fmt: skip
 
     def __init__(
@@ -87,12 +88,15 @@ class Attempt:
         cns: CNS,
         options: DurableOptions,
         mailbox: Mailbox,
+        leased_at: float,
         expires: float,
         history: WorkerLog | None = None,
     ) -> None:
         self.delivery = delivery
+        self.leased_at = leased_at
+        """When its lease began, by the clock's `monotonic`."""
         self.expires = expires
-        """When the lease runs out unless it is renewed, by the clock's `monotonic`."""
+        """When the lease runs out unless it is renewed, by the same clock."""
         self._queue = queue
         self._cns = cns
         self._options = options
@@ -123,7 +127,7 @@ class Attempt:
             self._catch_up(run)
             outcome = await run.execute(signal)
             return await self._settle(run, saved, outcome)
-        except (Fenced, LeaseLost):
+        except (Fenced, LeaseLost, IOClosed):
             return Settled(Lost(), None)
         except Exception as error:
             if not isinstance(error, CnstraError):
@@ -177,9 +181,11 @@ class Attempt:
         """The neurons that its run goes on with, by itself or once it is redriven, in the order of
         their emission.
         """
-        run = self._run
+        if self._run is None:
+            return ()
+        progress = self._run.progress
         try:
-            tasks = () if run is None else run.progress.due(redriven=redriven)
+            tasks = progress.tasks() if redriven else progress.due()
         except StoreError:
             return ()
         return list(dict.fromkeys(task.neuron for _, task in tasks))

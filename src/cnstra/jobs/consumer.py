@@ -7,13 +7,14 @@ loop holds up none of it.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Any, cast
 
 from cnstra.durable.eager import begin
 from cnstra.durable.io_thread import Mailbox
+from cnstra.durable.store import ProgressStore
 from cnstra.engine.tasks import error_to_wire
 from cnstra.errors import BrokerUnavailable, Fenced, LeaseLost, StoreUnavailable
 from cnstra.jobs.attempt import Attempt, Settled, what_happens_next
@@ -37,11 +38,21 @@ IDLE_LOOKS = 2
 """A broker of messages counts none that is on its way, from one queue to another or to us."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 RENEWALS_PER_LEASE = 3
+TICK = 0.001
+"""The shortest wait: less may be nothing at all to a clock that counts in floats."""
 PARK_AFTER, PARKED_BY = 0.6, 0.9
 """The shares of a lease that cannot be renewed after which a job starts nothing new, and is back.
 """
 NOT_SHARED = "%s holds for this process alone: %s cannot share one, so give each worker its part."
 
+LEVELS: Mapping[type[Settlement], int] = {
+    Requeued: logging.DEBUG,
+    Completed: logging.INFO,
+    Retry: logging.INFO,
+    DeadLettered: logging.WARNING,
+    Lost: logging.WARNING,
+}
+"""How loudly the log tells what became of a job: nobody may miss what a person must see to."""
 
 Over = tuple[Attempt, Settled]
 """An attempt that is over, and what became of it."""
@@ -64,47 +75,51 @@ class Consumer:
         self._next = Ahead(lease, rate_limit)
         self._held: dict[Attempt, asyncio.Task[None] | None] = {}
         """What is leased, each with the task that settles it."""
-        self._parking: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._over: deque[Over] = deque()
         self._is_told = False
         """Whether the I/O thread is on its way to what is over."""
+        self._freed, self._leased = asyncio.Event(), asyncio.Event()
         self._stopping = False
         self._until_idle = False
 
-    def with_queue(self, queue: Queue, lease: float | None, concurrency: int | None) -> "Consumer":
-        """The same, for a worker of another queue; with what else is given in place of its own."""
-        jobs = concurrency or self._concurrency
-        return Consumer(queue, jobs, lease or self._lease, self._rate_limit)
+    def with_queue(self, queue: Queue, lease: float, concurrency: int) -> "Consumer":
+        """The same, for a worker of another queue, with that lease and so many jobs at once."""
+        return Consumer(queue, concurrency, lease, self._rate_limit)
 
     # --- on the worker's thread
 
     def start(
         self,
         mailbox: Mailbox,
-        make: Callable[[Delivery, float], Attempt],
+        make: Callable[[Delivery, float, float], Attempt],
         accept: Callable[[Sequence[Attempt]], None],
         ended: Callable[[], None],
+        cut_off: Callable[[], None],
         *,
         completed: Callable[[str], None] | None,
         until_idle: bool,
     ) -> None:
         """Begin to lease jobs for `accept`; call `ended` when none is held any more.
 
+        cut_off: called before `ended` where the queue was closed: nothing can be settled any more.
         completed: told the run of each job that is completed, once the broker knows.
         """
-        self._mailbox, self._make, self._accept, self._ended = mailbox, make, accept, ended
+        self._mailbox, self._make, self._accept = mailbox, make, accept
+        self._ended, self._cut_off = ended, cut_off
         self._completed = completed
         self._until_idle = until_idle
         self._stopping = False
-        self._freed, self._leased = asyncio.Event(), asyncio.Event()
         if self._rate_limit is not None and not self._broker.capabilities.shared_rate_limit:
             logger.warning(NOT_SHARED, self._rate_limit, self._queue.place)
         self._queue.io.spawn(self._live)
 
-    def stop(self) -> None:
-        """Lease no more jobs. What is held stays so until it is settled."""
+    def stop(self, patience: float = inf) -> None:
+        """Lease no more jobs. What is held stays so until it is settled; after `patience` seconds
+        it is given up as soon as its store is away.
+        """
         self._stopping = True
-        self._queue.io.post(self._freed.set)
+        self._queue.io.post(partial(self._wind_up, patience))
 
     def settle(self, attempt: Attempt, settled: Settled) -> None:
         """Carry out what became of an attempt."""
@@ -116,14 +131,17 @@ class Consumer:
     # --- on the I/O thread
 
     async def _live(self) -> None:
-        keeping = asyncio.ensure_future(self._keep_leases())
+        keeping = [asyncio.ensure_future(one) for one in self._keeping()]
         try:
             await self._fetch()
             while self._held:
                 self._freed.clear()
                 await self._freed.wait()
+        except asyncio.CancelledError:
+            self._mailbox.post(self._cut_off)
+            raise
         finally:
-            for task in (keeping, *self._parking):
+            for task in (*keeping, *self._beside):
                 task.cancel()
             self._mailbox.post(self._ended)
 
@@ -158,32 +176,79 @@ class Consumer:
                     return
 
     def _take(self, deliveries: Sequence[Delivery]) -> None:
-        expires = self._clock.monotonic() + self._lease
-        attempts = [self._make(delivery, expires) for delivery in deliveries]
+        now = self._clock.monotonic()
+        attempts = [self._make(delivery, now, now + self._lease) for delivery in deliveries]
         self._held.update(dict.fromkeys(attempts))
         self._leased.set()
         self._mailbox.post(lambda: self._accept(attempts))
-        longest = self._broker.capabilities.longest_lease
-        if longest is not None:
-            parking = asyncio.ensure_future(self._park(attempts, longest))
-            self._parking.add(parking)
-            parking.add_done_callback(self._parking.discard)
 
-    async def _park(self, attempts: Sequence[Attempt], longest: float) -> None:
-        """Before leases end that cannot be renewed, have the jobs given back where they stand.
+    def _wind_up(self, patience: float) -> None:
+        self._freed.set()
+        store = self._queue.store
+        if store is not None and patience < inf:
+            self._begin_beside(self._give_up(store, patience))
 
-        A handler that takes longer goes on under its store's lease, where the broker can do that.
+    async def _give_up(self, store: ProgressStore, patience: float) -> None:
+        """Let no store that is away keep the worker from its end. Where the broker goes on without
+        it, no lease runs out: what is held is lost all the same, up to the last checkpoint.
         """
-        await self._clock.sleep(longest * PARK_AFTER)
-        left = longest * (PARKED_BY - PARK_AFTER)
-        hands_over = self._broker.capabilities.hands_over
-        for attempt in attempts:
-            if attempt in self._held:
-                self._mailbox.post(partial(attempt.park, inf if hands_over else left))
-        if hands_over:
-            await self._clock.sleep(left)
-            for attempt in attempts:
-                await self._hand_over(attempt)
+        await self._clock.sleep(patience)
+        while self._held:
+            try:
+                await store.peek(next(iter(self._held)).delivery.run)
+            except StoreUnavailable as error:
+                logger.warning("%s The worker waits no longer for it.", error)
+                for attempt in self._held:
+                    attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
+            await self._clock.sleep(self._lease / RENEWALS_PER_LEASE)
+
+    def _begin_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have it done beside; it is cut off when the last job is settled."""
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    # --- leases that end, renewed or not
+
+    def _keeping(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What goes on beside: leases are renewed, and jobs given back before a lease ends that
+        cannot be renewed for ever. A handler that takes longer goes on under its store's lease,
+        where the broker can do that.
+        """
+        yield self._keep_leases()
+        can = self._broker.capabilities
+        if can.longest_lease is None:
+            return
+        left = can.longest_lease * (PARKED_BY - PARK_AFTER)
+        grace = inf if can.hands_over else left
+
+        def park(attempt: Attempt) -> None:
+            self._mailbox.post(partial(attempt.park, grace))
+
+        yield self._at_age(can.longest_lease * PARK_AFTER, park)
+        if can.hands_over:
+            yield self._at_age(can.longest_lease * PARKED_BY, self._begin_to_hand_over)
+
+    async def _at_age(self, age: float, act: Callable[[Attempt], None]) -> None:
+        """Call `act` with each attempt that has been held for `age` seconds, once.
+
+        It knows them by when they were leased, and keeps none that is over.
+        """
+        seen = -inf
+        while True:
+            due = self._clock.monotonic() - age
+            self._with_each(act, seen, due)
+            later = (one.leased_at for one in self._held if one.leased_at > due)
+            await self._clock.sleep(max(min(later, default=due + age) - due, TICK))
+            seen = due
+
+    def _with_each(self, act: Callable[[Attempt], None], after: float, until: float) -> None:
+        for attempt in self._held:
+            if after < attempt.leased_at <= until:
+                act(attempt)
+
+    def _begin_to_hand_over(self, attempt: Attempt) -> None:
+        self._begin_beside(self._hand_over(attempt))
 
     async def _hand_over(self, attempt: Attempt) -> None:
         """Leave the job's message; try again while broker or store is away."""
@@ -323,7 +388,7 @@ class Consumer:
         attempt.settled(settlement)
         if self._completed is not None and isinstance(settlement, Completed):
             self._mailbox.post(partial(self._completed, attempt.delivery.run))
-        level = logging.DEBUG if isinstance(settlement, Requeued) else logging.INFO
+        level = LEVELS[type(settlement)]
         if logger.isEnabledFor(level):
             what = what_happens_next(attempt, settlement)
             about = {"job": attempt.delivery.job_id, "run": attempt.delivery.run}

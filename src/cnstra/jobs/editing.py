@@ -7,16 +7,12 @@ import msgspec
 
 from cnstra.durable.entries import TaskEntry
 from cnstra.durable.progress import Progress
-from cnstra.durable.store import ProgressStore, Ticket
-from cnstra.durable.wire import to_wire
 from cnstra.engine.network import Network
 from cnstra.engine.payloads import PayloadCodec, encode_json
 from cnstra.errors import NotEditable
-from cnstra.jobs.broker import JobRecord, RewritesProgress
 from cnstra.jobs.explanation import OwedTask, context_now, payload_now
 from cnstra.jobs.queue import Queue
-
-TAKEN = "a worker, or another person, has taken it up meanwhile"
+from cnstra.jobs.revision import Revision, read_revision, write_revision
 
 
 async def owed_task(queue: Queue, job_id: str, key: str, network: Network) -> OwedTask:
@@ -25,7 +21,7 @@ async def owed_task(queue: Queue, job_id: str, key: str, network: Network) -> Ow
 
     Raises `NotEditable`, `PayloadTooNew`, and `InvalidPayload` where an upcast fails.
     """
-    _, progress = await _dead_job(queue, job_id)
+    progress = (await _read(queue, job_id)).progress
     task = _owed(progress, job_id, key)
     neuron = network.renamed_neurons.get(task.neuron, task.neuron)
     return OwedTask(key, neuron, network.name_now(task.collateral), payload_now(task, network))
@@ -37,7 +33,7 @@ async def saved_context(queue: Queue, job_id: str, neuron: str, network: Network
 
     Raises `NotEditable`, `PayloadTooNew`, and `InvalidPayload` where an upcast fails.
     """
-    _, progress = await _dead_job(queue, job_id)
+    progress = (await _read(queue, job_id)).progress
     if neuron not in progress.contexts():
         raise NotEditable(job_id=job_id, reason="it has no context value of that neuron any more")
     return context_now(progress, neuron, network)
@@ -105,7 +101,8 @@ async def redrive_branch(queue: Queue, job_id: str, key: str) -> bool:
 
     Its other tasks are held back over all attempts. Once that branch is done or has failed for
     good, the job is dead again and owes them as before, with the errors that they had; if nothing
-    was held back, it is completed. Raises `NotEditable`.
+    was held back, it is completed. A call that fails half-way leaves a dead job: a plain redrive of
+    it runs all its branches. Raises `NotEditable`.
     """
 
     def change(progress: Progress) -> None:
@@ -113,7 +110,7 @@ async def redrive_branch(queue: Queue, job_id: str, key: str) -> bool:
         progress.hold_back_all_but(key)
 
     await _edit(queue, job_id, change)
-    return await queue.redrive(job_id)
+    return await queue.io.call(lambda: queue.broker.redrive(job_id))
 
 
 def _owed(progress: Progress, job_id: str, key: str) -> TaskEntry:
@@ -129,48 +126,19 @@ def _accepted(codec: PayloadCodec[Any], value: bytes) -> bytes:
     return msgspec.json.format(value, indent=-1)
 
 
-async def _dead_job(queue: Queue, job_id: str) -> tuple[JobRecord, Progress]:
+async def _read(queue: Queue, job_id: str) -> Revision:
     """A dead job, and what has been saved of its run. Raises `NotEditable`."""
-    job = await queue.record(job_id)
-    if job is None or job.state != "dead":
-        state = "gone" if job is None else job.state
-        raise NotEditable(job_id=job_id, reason=f"it is {state}, and only a dead job holds still")
-    progress = await queue.progress(job_id)
-    if progress is None or not progress.entries:
-        reason = "nothing of its run has been saved: clone it with another payload instead"
-        raise NotEditable(job_id=job_id, reason=reason)
-    progress.check()
-    return job, progress
+    store, broker = queue.require_store("editing a job"), queue.broker
+    await queue.open()
+    revision = await queue.io.call(lambda: read_revision(broker, store, job_id))
+    revision.progress.check()
+    return revision
 
 
 async def _edit(queue: Queue, job_id: str, change: Callable[[Progress], None]) -> None:
     """Change the saved progress of a dead job, whose run nobody holds."""
-    job, progress = await _dead_job(queue, job_id)
-    store = queue.require_store("editing a job")
-    with progress:
-        change(progress)
-    carried = job.progress
-    if carried is None:
-        await queue.io.call(lambda: _write(store, job, progress))
-    elif isinstance(queue.broker, RewritesProgress):
-        broker = queue.broker
-        await queue.io.call(lambda: _rewrite(broker, job_id, carried, to_wire(progress)))
-    else:
-        await queue.io.call(lambda: _write(store, job, progress.unsaved()))
-
-
-async def _rewrite(broker: RewritesProgress, job_id: str, before: bytes, after: bytes) -> None:
-    if not await broker.rewrite_progress(job_id, before, after):
-        raise NotEditable(job_id=job_id, reason=TAKEN)
-
-
-async def _write(store: ProgressStore, job: JobRecord, progress: Progress) -> None:
-    """Write the changes under an epoch of their own, so that nobody else writes meanwhile."""
-    before = await store.peek(job.run)
-    saved = await store.load(job.run)
-    ticket = Ticket(job.run, saved.epoch, saved.seq + 1)
-    if before is not None and (before.held or before.seq != saved.seq):
-        raise NotEditable(job_id=job.id, reason=TAKEN)
-    patch, _ = progress.take()
-    patch.release = True
-    await store.commit(ticket, patch)
+    store, broker = queue.require_store("editing a job"), queue.broker
+    revision = await _read(queue, job_id)
+    with revision.progress:
+        change(revision.progress)
+    await queue.io.call(lambda: write_revision(broker, store, revision))

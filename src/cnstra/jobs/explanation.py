@@ -84,8 +84,7 @@ async def explain(queue: Queue, job_id: str, network: Network | None = None) -> 
         return Explanation(job, standing, following, unreadable=str(error))
     if job.state == "waiting" and not job.attempts_made:
         standing = "Part of it has run; it waits to go on."
-    redriven = job.state == "dead"
-    owed = [_owed(progress, key, task, network, redriven) for key, task in progress.tasks()]
+    owed = [_owed(job, progress, key, task, network) for key, task in progress.tasks()]
     follows, skips = _ahead(job, owed, network)
     return Explanation(
         job,
@@ -100,7 +99,7 @@ async def explain(queue: Queue, job_id: str, network: Network | None = None) -> 
 
 
 def _owed(
-    progress: Progress, key: str, task: TaskEntry, network: Network | None, redriven: bool
+    job: JobRecord, progress: Progress, key: str, task: TaskEntry, network: Network | None
 ) -> OwedTask:
     mark = progress.start(key)
     return OwedTask(
@@ -111,7 +110,7 @@ def _owed(
         progress.error(key),
         0 if mark is None else mark.crashes,
         None if network is None else problem_of(task, network),
-        progress.is_held_back(key, redriven=redriven),
+        job.state != "dead" and progress.is_held_back(key),
     )
 
 

@@ -89,10 +89,10 @@ class Ledger:
         """Enter a job, if the ledger does not hold it; what it holds then, and whether it is new.
 
         sent: the broker has its message already. An id that was minted for the job, its run's, is
-        not looked for first, and nobody will ask whether it was sent.
+        not looked for first, and nobody asks whether it was sent: who adds it again sends it again.
         """
         header = message.header
-        name, is_minted = self._name(header.id), header.id == header.run
+        name, is_minted = self._name(header.id), message.has_minted_id
         while True:
             known = None if is_minted and not sent else await self.look(header.id)
             if known is not None:
@@ -138,7 +138,7 @@ class Ledger:
                 return
 
     async def forget(self, job_id: str) -> None:
-        """Drop the record of a job that is over."""
+        """Drop the record of a job that is over, or never was."""
         await self._store.forget(self._name(job_id))
 
     # --- the queue itself

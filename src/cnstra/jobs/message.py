@@ -69,6 +69,11 @@ class Message:
     header: Header
     data: bytes
 
+    @property
+    def has_minted_id(self) -> bool:
+        """Whether the job's id was minted for it, as that of its run: nobody has named it."""
+        return self.header.id == self.header.run
+
     def body(self) -> bytes:
         """As it is sent."""
         header = self.header

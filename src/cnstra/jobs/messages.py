@@ -9,6 +9,7 @@ copy is a second run.
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import inf
 
 from msgspec.structs import replace
@@ -126,9 +127,14 @@ class MessageBroker:
             first.append(job.id not in messages)
             messages.setdefault(job.id, Message(Header.of(job, now), job.data))
         accepted = await asyncio.gather(*(self._accept(one) for one in messages.values()))
-        await self._post.send([message for message, _ in accepted if message is not None])
+        sent = [message for message, _ in accepted if message is not None]
+        try:
+            await self._post.send(sent)
+        except Exception:
+            await asyncio.gather(*(self._take_back(one) for one, is_new in accepted if is_new))
+            raise
         if self._ledger is not None:
-            named = [job_id for job_id, one in messages.items() if job_id != one.header.run]
+            named = [job_id for job_id, one in messages.items() if not one.has_minted_id]
             await asyncio.gather(*(self._ledger.change(job_id, _sent) for job_id in named))
         self._changes += 1
         new = {job_id for job_id, (_, is_new) in zip(messages, accepted, strict=True) if is_new}
@@ -137,16 +143,33 @@ class MessageBroker:
     async def _accept(self, message: Message) -> tuple[Message | None, bool]:
         """What is to be sent of a job, if anything, and whether the queue did not hold it yet."""
         if self._ledger is None:
-            if message.header.id != message.header.run:
+            if not message.has_minted_id:
                 raise StoreRequired(what="job_id=")
             self._post.check(message)
             return message, True
         entry, is_new = await self._ledger.accept(message)
         if not is_new:
             entry = await self._once_sent(self._ledger, entry)
-        if not is_new and (entry.sent or entry.over):
+        if not is_new and (entry.over or (entry.sent and not message.has_minted_id)):
             return None, False
         return await self._turns.whole(entry, message if is_new else None), is_new
+
+    async def _take_back(self, message: Message | None) -> None:
+        """Drop the record of a job that the broker refused, if nobody else can name it.
+
+        Its message may have arrived all the same. Then it is enough to enter the job again, unless
+        its data is in the record; and nothing is dropped that a worker has begun with.
+        """
+        ledger, store = self._ledger, self._store
+        if ledger is None or store is None or message is None or not message.has_minted_id:
+            return
+        if not self._post.carries_all(message):
+            return
+        header = message.header
+        with suppress(StoreUnavailable):
+            is_untouched = await ledger.look(header.id) == Entry(header=header, sent=True)
+            if is_untouched and await store.peek(header.run) is None:
+                await ledger.forget(header.id)
 
     async def _once_sent(self, ledger: Ledger, entry: Entry) -> Entry:
         """The record, once whoever entered the job has sent it, or has had the time to."""

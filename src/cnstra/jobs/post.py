@@ -28,6 +28,10 @@ class Post:
         if not self._has_store:
             self._require(message, len(message.body()) + ROOM)
 
+    def carries_all(self, message: Message) -> bool:
+        """Whether a message holds the whole job, and nothing of it is in the store alone."""
+        return self._fits(message.body())
+
     async def send(
         self, messages: Sequence[Message], delay: float | None = None, *, mark: str = ""
     ) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,9 +23,11 @@ from cnstra.errors import (
     BrokerUnavailable,
     ForeignJobUnread,
     InvalidOption,
+    IOClosed,
     MessageTooLarge,
     QueueClosed,
     StoreRequired,
+    UsedBeforeFork,
 )
 from cnstra.jobs.broker import (
     Broker,
@@ -40,6 +42,7 @@ from cnstra.jobs.foreign import ForeignReader, in_our_form
 from cnstra.jobs.incumbents import Incumbents
 from cnstra.jobs.job import Job
 from cnstra.jobs.retry import Backoff, BackoffFunction, backoff_of
+from cnstra.jobs.revision import clear_holds
 from cnstra.jobs.tracing import Tracing, trace_in
 
 T = TypeVar("T")
@@ -121,7 +124,7 @@ class Queue:
         if self._closed:
             raise QueueClosed(queue=self.name)
         if not self._is_open:
-            await self.io.call(self._open)
+            await self._ask(self._open)
 
     async def close(self) -> None:
         """Disconnect. Harmless when called twice."""
@@ -129,7 +132,8 @@ class Queue:
             return
         self._closed = True
         if self._is_open:
-            await self.io.call(self._disconnect)
+            with suppress(UsedBeforeFork):  # the connection is another process's: it stays
+                await self.io.call(self._disconnect)
         self.io.close()
 
     async def __aenter__(self) -> Self:
@@ -160,7 +164,13 @@ class Queue:
 
     async def _call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         await self.open()
-        return await self.io.call(work)
+        return await self._ask(work)
+
+    async def _ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            return await self.io.call(work)
+        except IOClosed:
+            raise QueueClosed(queue=self.name) from None
 
     # --- enqueueing
 
@@ -449,9 +459,16 @@ class Queue:
         return await self._call(lambda: self.broker.cancel(job_id))
 
     async def redrive(self, job_id: str) -> bool:
-        """Put a dead job back; it resumes where it stood. `False` if it is not dead."""
+        """Put a dead job back; it resumes where it stood, all its branches. `False` if it is not
+        dead.
+        """
         _require_text(job_id=job_id)
-        return await self._call(lambda: self.broker.redrive(job_id))
+        return await self._call(lambda: self._redrive(job_id))
+
+    async def _redrive(self, job_id: str) -> bool:
+        if self.store is not None:
+            await clear_holds(self.broker, self.store, job_id)
+        return await self.broker.redrive(job_id)
 
     async def remove(self, job_id: str) -> bool:
         """Drop a job that is not active, with all that is stored of it."""

@@ -3,9 +3,10 @@
 import asyncio
 import copy
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 from cnstra.clock import seconds
@@ -17,7 +18,7 @@ from cnstra.engine.cns import CNS
 from cnstra.engine.resources import Given
 from cnstra.engine.signals import Collateral
 from cnstra.engine.stimulation import DEFAULT_GRACE
-from cnstra.errors import InvalidOption, UnboundedHandler
+from cnstra.errors import InvalidOption, LeaseLost, QueueClosed, UnboundedHandler, WorkerRuns
 from cnstra.history.history import History, WorkerLog
 from cnstra.jobs.attempt import Attempt, Settled
 from cnstra.jobs.consumer import Consumer
@@ -31,9 +32,13 @@ from cnstra.jobs.tending import Tended
 logger = logging.getLogger("cnstra.jobs")
 
 DEFAULT_LEASE = 30.0
+LAST_WAIT = 5.0
+"""Seconds that a store which is away has to come back once the worker was told to stop twice."""
 SHUTDOWN = "the worker is shutting down"
 CUT_OFF = "The task of job %r was cancelled: it goes on elsewhere once its lease is over."
 """Nobody here cancels one; who cancels all tasks of a loop does, as `asyncio.run` at its end."""
+
+CLOSED = "Queue %r was closed under its worker: %d jobs go on elsewhere once their leases are over."
 
 
 class Worker:
@@ -79,6 +84,9 @@ class Worker:
             raise InvalidOption(option="concurrency", value=concurrency, remedy="allow 1 or more")
         if seconds(lease) <= 0:
             raise InvalidOption(option="lease", value=lease, remedy="give seconds above zero")
+        if rate_limit is not None and not isinstance(rate_limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance]
+            remedy = "give a RateLimit, as RateLimit(100, per=1.0)"
+            raise InvalidOption(option="rate_limit", value=rate_limit, remedy=remedy)
         self.queue = queue
         given = list(resources)
         self.cns = cns.with_resources(given) if given else cns
@@ -93,11 +101,16 @@ class Worker:
         if self._options.results:
             queue.require_store("results=")
         self._require_bounds()
-        self._consumer = Consumer(queue, concurrency, seconds(lease), rate_limit)
+        self._lease = seconds(lease)
+        self._consumer = Consumer(queue, concurrency, self._lease, rate_limit)
         self._tasks: dict[Attempt, asyncio.Task[None] | None] = {}
         self._mailbox: Mailbox | None = None
         self._log: WorkerLog | None = None
         self._stops = 0
+        self._is_running = False
+        self._is_cut_off = False
+        self._opening: asyncio.Timeout | None = None
+        """While it opens what its jobs need. It never runs out by itself: a stop ends it."""
         self._observers: list[Observer] = []
         for one in observers:
             self.observe(one)
@@ -132,42 +145,75 @@ class Worker:
         other = copy.copy(self)
         other.queue = queue
         other.history = None
-        own_lease = None if lease is None else seconds(lease)
         other._concurrency = concurrency or self._concurrency
-        other._consumer = self._consumer.with_queue(queue, own_lease, concurrency)
+        other._lease = self._lease if lease is None else seconds(lease)
+        other._consumer = self._consumer.with_queue(queue, other._lease, other._concurrency)
         other._tasks = {}
+        other._is_running, other._opening = False, None
         other._observers = list(self._observers)
         return other
 
-    async def run(self, *, until_idle: bool = False, signals: bool = True) -> None:
-        """Work until SIGTERM or SIGINT, then drain.
+    def run(self, *, until_idle: bool = False, signals: bool = True) -> Coroutine[Any, Any, None]:
+        """Work until SIGTERM or SIGINT, then drain. To be awaited.
 
         Running handlers have `grace` seconds to finish; a job that has not by then is given back
         where it stands, without using up an attempt. A second signal does not wait for the grace.
-        Cancelling this call drains too, and cancelling it again is like a second signal.
+        Cancelling this call drains too, and cancelling it again is like a second signal. A store
+        that is away is not waited for without end: what it has not written is done again elsewhere.
 
         The resources are opened before the first job is leased, and closed after the drain; raises
-        `ResourceFailed`.
+        `ResourceFailed`. Who is told to stop while they open, or before, opens nothing more and
+        leases nothing. Raises `WorkerRuns` while an earlier call goes on, and `QueueClosed` where
+        the queue was closed meanwhile: what ran then goes on elsewhere.
 
         until_idle: return once no job is waiting, delayed or active.
         signals: `False` leaves SIGTERM and SIGINT to the program around, which calls `stop`.
         """
-        await self.queue.open()
-        async with self.cns, AsyncExitStack() as stack:
-            for one in self._observers:
-                await stack.enter_async_context(one.at_work(self.queue))
-            mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
-            over = asyncio.Event()
-            self._stops = 0
-            tended = [one for one in self.cns.resources.all() if isinstance(one, Tended)]
-            async with self._recorded():
-                self._consumer.start(
-                    mailbox, self._make, self._accept, over.set,
-                    completed=_to_each(tended), until_idle=until_idle,
-                )  # fmt: skip
-                async with _tending(tended):
-                    with stopped_by_signals(self.stop) if signals else nullcontext():
-                        await self._see_through(over)
+        if not self._is_running:
+            self._stops = 0  # now, not with the first step: a stop counts from this call on
+        return self._run(until_idle, signals)
+
+    async def _run(self, until_idle: bool, signals: bool) -> None:
+        if self._is_running:
+            raise WorkerRuns(queue=self.queue.name)
+        self._is_running = True
+        try:
+            async with AsyncExitStack() as stack:
+                with stopped_by_signals(self.stop) if signals else nullcontext():
+                    if not self._stops and await self._open(stack):
+                        await self._work(until_idle)
+        finally:
+            self._is_running = False
+
+    async def _open(self, stack: AsyncExitStack) -> bool:
+        """Open all that the jobs need; whether nobody said stop meanwhile."""
+        try:
+            async with asyncio.timeout(None) as self._opening:
+                await self.queue.open()
+                await stack.enter_async_context(self.cns)
+                for one in self._observers:
+                    await stack.enter_async_context(one.at_work(self.queue))
+                await stack.enter_async_context(self._recorded())
+        except TimeoutError:
+            if not self._stops:
+                raise
+        finally:
+            self._opening = None
+        return not self._stops
+
+    async def _work(self, until_idle: bool) -> None:
+        mailbox = self._mailbox = Mailbox(asyncio.get_running_loop())
+        over = asyncio.Event()
+        tended = [one for one in self.cns.resources.all() if isinstance(one, Tended)]
+        self._consumer.start(
+            mailbox, self._make, self._accept, over.set, self._cut_off,
+            completed=_to_each(tended), until_idle=until_idle,
+        )  # fmt: skip
+        self._is_cut_off = False
+        async with _tending(tended):
+            await self._see_through(over)
+        if self._is_cut_off:
+            raise QueueClosed(queue=self.queue.name)
 
     @asynccontextmanager
     async def _recorded(self) -> AsyncGenerator[None, None]:
@@ -184,9 +230,10 @@ class Worker:
 
     async def _see_through(self, over: asyncio.Event) -> None:
         cancelled: asyncio.CancelledError | None = None
-        while not over.is_set():
+        while not over.is_set() or self._tasks:
+            left = [task for task in self._tasks.values() if task is not None]
             try:
-                await over.wait()
+                await (asyncio.wait(left) if over.is_set() else over.wait())
             except asyncio.CancelledError as error:
                 cancelled = error
                 self.stop()
@@ -194,19 +241,40 @@ class Worker:
             raise cancelled
 
     def stop(self) -> None:
-        """Drain, as SIGTERM does; called a second time, faster. Call it on the worker's loop."""
+        """Drain, as SIGTERM does; called a second time, faster. Call it on the worker's loop.
+
+        It counts from the call of `run` on; a worker that does not run is not told anything.
+        """
         self._stops += 1
-        logger.info("The worker stops: %d jobs have %g s to finish.", len(self._tasks), self._left)
-        self._consumer.stop()
+        if self._opening is not None:
+            if self._stops == 1:
+                logger.info("The worker stops before it has leased a job.")
+                self._opening.reschedule(-inf)
+        elif self._is_running:
+            count = len(self._tasks)
+            logger.info("The worker stops: %d jobs have %g s to finish.", count, self._left)
+            self._consumer.stop(self._left + self._lease_left)
+            for attempt in self._tasks:
+                attempt.release(SHUTDOWN, self._left)
+
+    def _cut_off(self) -> None:
+        """The queue was closed under us: what we do from now on nobody would hear of."""
+        self._is_cut_off = True
+        logger.warning(CLOSED, self.queue.name, len(self._tasks))
         for attempt in self._tasks:
-            attempt.release(SHUTDOWN, self._left)
+            attempt.lose(LeaseLost(job_id=attempt.delivery.job_id))
 
     @property
     def _left(self) -> float:
         """The grace of a job that is told to stop now."""
         return self._grace if self._stops <= 1 else 0.0
 
-    def _make(self, delivery: Delivery, expires: float) -> Attempt:
+    @property
+    def _lease_left(self) -> float:
+        """Seconds more that a store which is away may keep a worker from its end."""
+        return self._lease if self._stops <= 1 else min(self._lease, LAST_WAIT)
+
+    def _make(self, delivery: Delivery, leased_at: float, expires: float) -> Attempt:
         assert self._mailbox is not None
         return Attempt(
             delivery,
@@ -214,6 +282,7 @@ class Worker:
             cns=self.cns,
             options=self._options,
             mailbox=self._mailbox,
+            leased_at=leased_at,
             expires=expires,
             history=self._log,
         )

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import dataclass, field
 
 from cnstra.clock import SYSTEM_CLOCK
-from cnstra.errors import CnstraError, InvalidOption
+from cnstra.errors import CnstraError, InvalidOption, IOClosed
 from cnstra.jobs.attempt import Settled
 from cnstra.jobs.observing import Onlooker, Work
 from cnstra.jobs.queue import Queue
@@ -79,7 +79,8 @@ class Metrics(Onlooker):
             yield
         finally:
             self.port = None
-            await queue.io.call(lambda: _stop(server))
+            with suppress(IOClosed):  # and the server with it
+                await queue.io.call(lambda: _stop(server))
 
     async def attempt(self, queue: Queue, delivery: Delivery, work: Work) -> Settled:
         del delivery
