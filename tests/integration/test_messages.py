@@ -358,6 +358,35 @@ async def test_a_message_that_was_lost_with_its_connection_is_not_sent_again(
     assert (await process.need()).job_id == "run"
 
 
+@pytest.mark.parametrize(
+    "settlement",
+    [
+        Retry(0.0, None, {"message": "boom"}),
+        Requeued(None),
+        DeadLettered({"message": "boom"}, None),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_without_a_store_what_was_lost_is_no_more_put_in_another_place(
+    kind: str, settlement: Settlement
+) -> None:
+    """The broker has put it back itself, so that what is sent would be a second job."""
+    world = World(KINDS[kind])
+    process = await world.process(has_store=False)
+    job = NewJob("run", b'{"signal":{"a":1},"cnstra":{"run":"run"}}', "run", 3)
+    await process.broker.enqueue([job])
+    held = await process.need()
+    letter = world.boxes.letters[0]
+    letter.token, letter.due_at = "", 0.0
+
+    with pytest.raises(LeaseLost):
+        await process.broker.settle(held, settlement, None)
+    await process.broker.settle(held, Lost(), None)
+
+    assert (world.boxes.letters, world.boxes.dead) == ([letter], [])
+    assert (await process.need()).job_id == "run"
+
+
 @pytest.mark.parametrize(("has_store", "comes_back_after"), [(False, 0.0), (True, LEASE)])
 async def test_a_message_that_is_ours_still_is_there_again_for_others(
     has_store: bool, comes_back_after: float

@@ -86,6 +86,15 @@ MUTATIONS = [
     ),
     Mutation(
         "MSG",
+        "without a store, what was lost is not put in another place",
+        "jobs/turns.py",
+        "if not all(await self._transport.keep([turn.incoming], turn.lease)):",
+        "if False:",
+        "integration/test_messages.py::"
+        "test_without_a_store_what_was_lost_is_no_more_put_in_another_place",
+    ),
+    Mutation(
+        "MSG",
         "without a store, what was lost is given back and never sent again",
         "jobs/turns.py",
         "if self._post.can_put_back(0.0 if self._ledger is None else lease):",

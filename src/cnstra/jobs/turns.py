@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cnstra.clock import Clock
 from cnstra.engine.tasks import error_to_wire
-from cnstra.errors import JobCancelled, StoreUnavailable
+from cnstra.errors import JobCancelled, LeaseLost, StoreUnavailable
 from cnstra.jobs.broker import LeaseState
 from cnstra.jobs.ledger import Entry, Ledger
 from cnstra.jobs.message import Header, Message
@@ -181,6 +181,15 @@ class Turns:
         elif self._ledger is not None and all(await self._transport.keep([incoming], lease)):
             await self._post.later(message, incoming, lease)
 
+    async def _require_ours(self, turn: Turn) -> None:
+        """Raise `LeaseLost` for a job that is there again by itself, if no record tells that what
+        is sent in its place is the same job.
+        """
+        if self._ledger is not None or turn.incoming is None:
+            return
+        if not all(await self._transport.keep([turn.incoming], turn.lease)):
+            raise LeaseLost(job_id=turn.job_id)
+
     async def _again(self, turn: Turn, delay: float, progress: bytes | None, **words: Any) -> None:
         """Have the job run again in `delay` seconds, with these words about it."""
         words["run_at"] = self._clock.time() + delay if delay > 0 else None
@@ -191,6 +200,7 @@ class Turns:
             if incoming is not None:
                 await self._post.put_back(incoming, delay)
             return
+        await self._require_ours(turn)
         if self._ledger is None and progress is not None:
             words["progress"] = msgspec.Raw(progress)
         message = turn.message.changed(generation=header.generation + 1, **words)
@@ -202,6 +212,7 @@ class Turns:
 
     async def _bury(self, turn: Turn, progress: bytes | None, **words: Any) -> None:
         """Put the job into the dead letters, with these words about it."""
+        await self._require_ours(turn)
         if self._ledger is not None:
             entry = Entry(header=replace(turn.message.header, **words))
             await self._end(self._ledger, entry, words["error"])
