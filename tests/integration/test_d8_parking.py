@@ -48,7 +48,7 @@ async def test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activati
     assert "stalled" not in kinds, "no lease was left to run out"
 
 
-@pytest.mark.parametrize("how", ["put_back=yes", "put_back=no&delay=1"])
+@pytest.mark.parametrize("how", ["delay=inf", "put_back=no&delay=1"])
 @pytest.mark.parametrize("blocks", [False, True])
 async def test_a_handler_longer_than_its_lease_can_be_is_handed_over(how: str, blocks: bool):
     """Given messages that are taken away after a second, a handler of two runs once, to its end,
