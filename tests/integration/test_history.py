@@ -146,6 +146,20 @@ async def test_a_run_is_kept_with_its_attempts_and_tasks(queue: Queue, history_u
     await history.close()
 
 
+async def test_a_worker_goes_on_without_a_history_that_was_closed(
+    queue: Queue, history_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = History(history_url)
+    await history.close()
+
+    job = await worked(queue, shop(fails=0), history, id=7)
+
+    found = await queue.record(job)
+    assert found is not None
+    assert found.state == "completed"
+    assert "goes on without one" in caplog.text
+
+
 async def test_what_ends_is_counted_by_neuron_and_minute(queue: Queue, history_url: str) -> None:
     history = History(history_url)
 

@@ -267,6 +267,17 @@ async def test_its_queue_closed_while_it_waits_for_jobs(url: str) -> None:
         await asyncio.wait_for(running, PATIENCE)
 
 
+async def test_its_queue_closed_while_its_resources_open(url: str) -> None:
+    queue, slow = Queue("q", url), Slow()
+    running = asyncio.ensure_future(Worker(queue, slowly(Story(), slow)).run())
+    await until(lambda: slow.log == ["opening"])
+    await queue.close()
+    slow.door.set()
+    with pytest.raises(QueueClosed, match="'q'"):
+        await asyncio.wait_for(running, PATIENCE)
+    assert slow.log == ["opening", "closed"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_queue_that_was_used_is_not_shared_with_a_forked_process(tmp_path: Path) -> None:
     """The child is told so, at once, whatever it asks; the parent's connection is as it was."""
@@ -274,22 +285,26 @@ def test_a_queue_that_was_used_is_not_shared_with_a_forked_process(tmp_path: Pat
     script.write_text(
         """
 import os, sys
-from cnstra import Queue, blocking, collateral
+from cnstra import History, Queue, blocking, collateral
 from cnstra.errors import UsedBeforeFork
 order = collateral("order", int)
 queue = Queue("q", sys.argv[1])
 blocking(queue.enqueue(order.create_signal(1)))
+history = History(sys.argv[1] + "-history")
+blocking(history.open())
 if (child := os.fork()) == 0:
     try:
         blocking(queue.enqueue(order.create_signal(2)))
     except UsedBeforeFork:
         blocking(queue.close())
+        blocking(history.close())
         os._exit(7)
     os._exit(1)
 _, status = os.waitpid(child, 0)
 blocking(queue.enqueue(order.create_signal(3)))
 print(os.waitstatus_to_exitcode(status), blocking(queue.counts())["waiting"])
 blocking(queue.close())
+blocking(history.close())
 """
     )
     ran = subprocess.run(

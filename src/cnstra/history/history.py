@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from cnstra.clock import SYSTEM_CLOCK, Clock, seconds
 from cnstra.durable.adapters import adapter_for, shown
 from cnstra.durable.io_thread import IOThread
-from cnstra.errors import InvalidOption, IOClosed
+from cnstra.errors import InvalidOption, IOClosed, UsedBeforeFork
 from cnstra.history.attempts import AttemptLog, Subject
 from cnstra.history.payloads import Keep, PayloadPolicy, Redact
 from cnstra.history.records import Note, Story, WorkerRow
@@ -104,10 +104,10 @@ class History:
         await self._io.call(self._store.open)
 
     async def close(self) -> None:
-        """Let go of the database. Workers that still run go on without a history. Harmless when
-        called twice.
+        """Let go of the database, for good. Workers go on without a history. Harmless when called
+        twice, or in a process that was forked since.
         """
-        with suppress(IOClosed):
+        with suppress(IOClosed, UsedBeforeFork):
             await self._io.call(self._store.close)
         self._io.close()
 

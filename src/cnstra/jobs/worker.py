@@ -18,7 +18,14 @@ from cnstra.engine.cns import CNS
 from cnstra.engine.resources import Given
 from cnstra.engine.signals import Collateral
 from cnstra.engine.stimulation import DEFAULT_GRACE
-from cnstra.errors import InvalidOption, LeaseLost, QueueClosed, UnboundedHandler, WorkerRuns
+from cnstra.errors import (
+    InvalidOption,
+    IOClosed,
+    LeaseLost,
+    QueueClosed,
+    UnboundedHandler,
+    WorkerRuns,
+)
 from cnstra.history.history import History, WorkerLog
 from cnstra.jobs.attempt import Attempt, Settled
 from cnstra.jobs.consumer import Consumer
@@ -194,6 +201,7 @@ class Worker:
                 for one in self._observers:
                     await stack.enter_async_context(one.at_work(self.queue))
                 await stack.enter_async_context(self._recorded())
+                await self.queue.open()  # which may have been closed meanwhile
         except TimeoutError:
             if not self._stops:
                 raise
@@ -221,11 +229,16 @@ class Worker:
         if self.history is None:
             yield
             return
-        self._log = await self.history.join(self.queue.name, self._concurrency)
+        try:
+            log = self._log = await self.history.join(self.queue.name, self._concurrency)
+        except IOClosed:
+            logger.warning("The history is closed: the worker goes on without one.")
+            yield
+            return
         try:
             yield
         finally:
-            log, self._log = self._log, None
+            self._log = None
             await log.leave()
 
     async def _see_through(self, over: asyncio.Event) -> None:
