@@ -29,7 +29,7 @@ from cnstra.jobs.settlement import (
     Retry,
     Settlement,
 )
-from cnstra.jobs.transport import Judge, Outgoing
+from cnstra.jobs.transport import Incoming, Judge, Outgoing
 from tests import mail
 from tests.durables import PATIENCE, Story, entry, output, until, working
 from tests.manual_clock import ManualClock
@@ -530,6 +530,49 @@ async def test_a_body_of_others_too_large_to_be_told_of_is_dead_lettered_as_it_c
             await until(lambda: boxes.dead)
         assert boxes.dead == [body]
         assert boxes.letters == []
+
+
+async def test_a_letter_that_the_server_does_not_take_is_dead_as_it_came() -> None:
+    """Given a server that takes less than its client thinks."""
+    world = World("?takes=2000")
+    process = await world.process()
+    for job_id in "ab":
+        await process.enqueue(job_id)
+    first, second = await process.broker.receive(2, lease=LEASE, wait=0.0, rate=None)
+
+    await process.settle(first, DeadLettered({**ERROR, "stack": "frame " * 900}, None))
+    await process.settle(second, Completed(RESULT))
+
+    (dead,) = await process.broker.jobs("dead")
+    assert dead.id == first.job_id
+    assert (await process.record(dead.id)).error == {**ERROR, "stack": "frame " * 900}
+    assert world.boxes.letters == []
+
+
+async def test_a_message_that_cannot_be_buried_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    process = await world.process()
+    for job_id in "ab":
+        await process.enqueue(job_id)
+    turns = process.broker._turns
+    job_of = turns.job_of
+
+    async def unreadable(message: Any, incoming: Incoming) -> Any:
+        if message.header.id == "a":
+            raise ValueError("no record")
+        return await job_of(message, incoming)
+
+    async def away(self: Any, message: Incoming, body: bytes) -> None:
+        raise BrokerUnavailable(url="mail:", reason="cut")
+
+    monkeypatch.setattr(turns, "job_of", unreadable)
+    monkeypatch.setattr(mail.MemoryTransport, "bury", away)
+
+    found = await process.broker.receive(2, lease=LEASE, wait=0.0, rate=None)
+
+    assert [one.job_id for one in found] == ["b"]
 
 
 # --- what is too large, kept in the store

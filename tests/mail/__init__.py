@@ -17,7 +17,7 @@ from cnstra.adapters import memory
 from cnstra.adapters.memory.store import MemoryStore
 from cnstra.clock import Clock
 from cnstra.durable.store import ProgressStore
-from cnstra.errors import BrokerUnavailable
+from cnstra.errors import BrokerRefused, BrokerUnavailable
 from cnstra.jobs.broker import JobState
 from cnstra.jobs.messages import MessageBroker
 from cnstra.jobs.transport import Incoming, Judge, Limits, Outgoing
@@ -91,6 +91,7 @@ class MemoryTransport:
             longest_put_back=PUT_BACK[options.get("put_back")],
             longest_lease=float(options["longest_lease"]) if "longest_lease" in options else None,
         )
+        self._takes = float(options.get("takes", "inf"))
 
     @property
     def limits(self) -> Limits:
@@ -107,6 +108,7 @@ class MemoryTransport:
         for one in messages:
             assert one.delay <= self._limits.longest_delay
             assert self._limits.max_body is None or len(one.body) <= self._limits.max_body
+            self._weigh(one.body)
             self.boxes.letters.append(Letter(one.body, one.id, now, now + one.delay))
 
     async def take(self, limit: int, *, lease: float, wait: float) -> Sequence[Incoming]:
@@ -149,8 +151,15 @@ class MemoryTransport:
 
     async def bury(self, message: Incoming, body: bytes) -> None:
         self._now()
+        self._weigh(body)
         self.boxes.dead.append(body)
         await self.done(message)
+
+    def _weigh(self, body: bytes) -> None:
+        """Given a server that takes less than its client thinks."""
+        if len(body) > self._takes:
+            action = f"a message of {len(body)} bytes"
+            raise BrokerRefused(url="mail:", action=action, reason="too large", remedy="split it")
 
     async def sift(self, judge: Judge, limit: int | None = None) -> None:
         self._now()

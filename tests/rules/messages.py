@@ -131,7 +131,8 @@ MUTATIONS = [
         "MSG",
         "whoever counts the dead has leftovers swept out first",
         "jobs/messages.py",
-        "        await self._records.settled()\n        return await self._transport.sizes()\n",
+        "        await self._records.settled(SWEPT_WITHIN)\n"
+        "        return await self._transport.sizes()\n",
         "        return await self._transport.sizes()\n",
         "integration/test_messages.py::"
         "test_one_pass_sweeps_out_the_letters_of_all_that_were_redriven_meanwhile",

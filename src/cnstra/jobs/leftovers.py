@@ -28,11 +28,13 @@ class Leftovers:
         self._outgrown[job_id] = generation
         self._go_on()
 
-    async def swept(self) -> None:
-        """Returns once all that is known by now has been looked for."""
+    async def swept(self, patience: float | None = None) -> None:
+        """Returns once all that is known by now has been looked for; each pass is waited for so
+        many seconds.
+        """
         for _ in range(2):  # the pass under way may be past it
             if self._pass is not None:
-                await asyncio.wait({self._pass})
+                await asyncio.wait({self._pass}, timeout=patience)
 
     def _go_on(self) -> None:
         if self._pass is None and self._outgrown:

@@ -46,6 +46,8 @@ SENDING = 5.0
 """Seconds that whoever enters a job has for sending it, before others do who ask for the same."""
 GLANCE = 0.05
 """Seconds after which those who wait for that look again."""
+SWEPT_WITHIN = 1.0
+"""Seconds for which who counts waits for the letters of redriven jobs to be swept out."""
 STORE_PAUSE = 1.0
 """Seconds that a message is put aside for while the store that knows its job is away."""
 
@@ -241,20 +243,26 @@ class MessageBroker:
         """The job of a message, if it is its turn; what else is to be done with it is done."""
         message = read_message(incoming.body, self._queue, incoming.id, incoming.sent_at)
         try:
-            job = await self._turns.job_of(message, incoming)
+            job = await self._job_of(message, incoming)
         except (StoreUnavailable, BrokerUnavailable) as error:
             logger.warning("Job %r is put aside: %s", message.header.id, error)
             self._aside.append((message, incoming))
-            return None
-        except Exception as error:
-            logger.exception("Job %r has no readable record: it is dead.", message.header.id)
-            await self._post.bury(incoming, message.changed(error=error_to_wire(error)))
             return None
         if job is None:
             return None
         turn = Turn(self._clock.new_id(), job, incoming, lease)
         self._held[turn.token] = turn
         return _delivery(turn)
+
+    async def _job_of(self, message: Message, incoming: Incoming) -> Message | None:
+        try:
+            return await self._turns.job_of(message, incoming)
+        except (StoreUnavailable, BrokerUnavailable):
+            raise
+        except Exception as error:
+            logger.exception("Job %r has no readable record: it is dead.", message.header.id)
+            await self._post.bury(incoming, message.changed(error=error_to_wire(error)))
+            return None
 
     async def _give_back_aside(self) -> None:
         """Give back what could not be judged, as its store or broker was away."""
@@ -277,7 +285,7 @@ class MessageBroker:
         return (await self._records.dead(limit + offset))[offset:]
 
     async def counts(self) -> Mapping[JobState, int]:
-        await self._records.settled()
+        await self._records.settled(SWEPT_WITHIN)
         return await self._transport.sizes()
 
     async def pause(self) -> None:

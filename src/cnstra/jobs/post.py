@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from cnstra.clock import Clock
-from cnstra.errors import MessageTooLarge
+from cnstra.errors import BrokerRefused, MessageTooLarge
 from cnstra.jobs.message import Message
 from cnstra.jobs.transport import Incoming, Outgoing, Transport
 
@@ -62,17 +62,16 @@ class Post:
 
     async def bury(self, incoming: Incoming, *messages: Message) -> None:
         """Put the job into the dead letters in the place of its message: in the words of the first
-        of these that fits into one, else as it came.
+        of these that the broker takes, else as it came.
         """
         for message in messages:
-            with suppress(MessageTooLarge):
-                body = self._body(message)
-                break
-        else:
-            body = incoming.body
-            reason = messages[-1].header.error
-            logger.error("Job %r is dead-lettered as it came: %s", messages[-1].header.id, reason)
-        await self._transport.bury(incoming, body)
+            with suppress(MessageTooLarge, BrokerRefused):
+                await self._transport.bury(incoming, self._body(message))
+                return
+        header = messages[-1].header
+        reason = (header.error or {}).get("message")
+        logger.error("Job %r is dead-lettered as it came: %s", header.id, reason)
+        await self._transport.bury(incoming, incoming.body)
 
     def _outgoing(self, message: Message, delay: float | None, mark: str) -> Outgoing:
         header = message.header

@@ -126,9 +126,11 @@ class Records:
             await ledger.forget(job_id)
         return True
 
-    async def settled(self) -> None:
-        """Returns once nothing is done any more behind those who asked."""
-        await self._leftovers.swept()
+    async def settled(self, patience: float | None = None) -> None:
+        """Returns once nothing is done any more behind those who asked, or after `patience` seconds
+        for each pass over the dead letters.
+        """
+        await self._leftovers.swept(patience)
 
     # --- inside
 
