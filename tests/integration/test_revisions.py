@@ -9,7 +9,7 @@ import pytest
 from cnstra import CNS, Queue
 from cnstra.durable.store import ProgressStore, Saved
 from cnstra.errors import NotEditable
-from cnstra.jobs.editing import edit_payload, redrive_branch
+from cnstra.jobs.editing import edit_payload, owed_task, redrive_branch
 from cnstra.jobs.explanation import OwedTask, explain
 from tests.durables import (
     PATIENCE,
@@ -84,6 +84,22 @@ async def test_an_edit_that_a_whole_attempt_has_overtaken_is_refused(url: str) -
         await drain(queue, cns)
         assert story.log == [("leaf", 0), ("leaf", 1)]
         assert await job.result(timeout=PATIENCE) == {"results": [0, 1]}
+
+
+async def test_an_edit_of_what_another_has_edited_is_refused(url: str) -> None:
+    story = Story()
+    cns = story.bush(2)
+    network = cns.network
+    async with Queue("q", url) as queue:
+        job = await dead_bush(queue, story, cns)
+        key = (await owed(queue, job.id))[0].key
+        seen = (await owed_task(queue, job.id, key, network)).payload
+        await edit_payload(queue, job.id, key, b"7", network, before=seen)
+
+        with pytest.raises(NotEditable, match="somebody else has changed that"):
+            await edit_payload(queue, job.id, key, b"8", network, before=seen)
+
+        assert (await owed_task(queue, job.id, key, network)).payload == b"7"
 
 
 async def test_an_edit_leaves_the_worker_alone_that_has_begun_meanwhile(url: str) -> None:

@@ -23,13 +23,14 @@ UNKNOWN = "What is edited is checked against the graph, and this page does not k
 class Subject:
     """What is edited: the input of the task of that key, or the context value of that neuron.
 
-    what: in words. seal: what tells its value from any other.
+    what: in words. value: as it is saved. seal: what tells that from any other.
     """
 
     id: str
     task: str
     context: str
     what: str
+    value: bytes
     original: Original
     seal: str
 
@@ -63,9 +64,13 @@ async def edit(desk: Desk, ask: Ask, form: Mapping[str, str]) -> Response:
             raise NotFilledIn(field=subject.what, reason=CHANGED)
         value = encode_json(subject.original.edited(json_of(text)))
         if subject.task:
-            await edit_payload(queue, subject.id, subject.task, value, network)
+            await edit_payload(
+                queue, subject.id, subject.task, value, network, before=subject.value
+            )
         else:
-            await edit_context(queue, subject.id, subject.context, value, network)
+            await edit_context(
+                queue, subject.id, subject.context, value, network, before=subject.value
+            )
     except (CnstraError, ValueError) as error:
         return _form(desk, ask, told, text, trouble=str(error))
     await note(ask, subject.id, f"edited {subject.what}")
@@ -83,7 +88,7 @@ async def _subject(desk: Desk, ask: Ask, network: Network, told: Mapping[str, st
         name = network.renamed_neurons.get(context, context)
         value, what = await saved_context(queue, id, context, network), f"the context of {name}"
     original = Original(decode_json(value), decode_json(source.struck(name, value)))
-    return Subject(id, task, context, what, original, desk.gate.seal_of(value))
+    return Subject(id, task, context, what, value, original, desk.gate.seal_of(value))
 
 
 def _form(

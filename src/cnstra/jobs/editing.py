@@ -40,16 +40,25 @@ async def saved_context(queue: Queue, job_id: str, neuron: str, network: Network
 
 
 async def edit_payload(
-    queue: Queue, job_id: str, key: str, payload: bytes, network: Network
+    queue: Queue,
+    job_id: str,
+    key: str,
+    payload: bytes,
+    network: Network,
+    *,
+    before: bytes | None = None,
 ) -> None:
     """Give the owed task of that key another input, as JSON of the version that its type has now.
     It is kept as it is given; the task's key stays what it was.
 
-    Raises `InvalidPayload` where it is not of its collateral's type, and `NotEditable`.
+    before: what `owed_task` told of it; refused if that is no longer what it is. Raises
+    `InvalidPayload` where it is not of its collateral's type, and `NotEditable`.
     """
 
     def change(progress: Progress) -> None:
         task = _owed(progress, job_id, key)
+        if before is not None:
+            _require_same(job_id, before, payload_now(task, network))
         collateral = network.name_now(task.collateral)
         network.require(collateral)
         codec = network.collaterals[collateral].codec
@@ -61,17 +70,26 @@ async def edit_payload(
 
 
 async def edit_context(
-    queue: Queue, job_id: str, neuron: str, value: bytes, network: Network
+    queue: Queue,
+    job_id: str,
+    neuron: str,
+    value: bytes,
+    network: Network,
+    *,
+    before: bytes | None = None,
 ) -> None:
     """Give a neuron another context value, as JSON of the version that its type has now. `neuron`
     is the name under which the value was saved, a former one too.
 
-    Raises `InvalidPayload` where it is not of the neuron's type, and `NotEditable`.
+    before: what `saved_context` told of it; refused if that is no longer what it is. Raises
+    `InvalidPayload` where it is not of the neuron's type, and `NotEditable`.
     """
     now = network.renamed_neurons.get(neuron, neuron)
     codec: PayloadCodec[object] = network.context_codecs.get(now) or PayloadCodec(now, object)
 
     def change(progress: Progress) -> None:
+        if before is not None:
+            _require_same(job_id, before, context_now(progress, neuron, network))
         progress.put_context(neuron, _accepted(codec, value), codec.version)
 
     await _edit(queue, job_id, change)
@@ -118,6 +136,11 @@ def _owed(progress: Progress, job_id: str, key: str) -> TaskEntry:
     if task is None:
         raise NotEditable(job_id=job_id, reason="it does not owe that task any more")
     return task
+
+
+def _require_same(job_id: str, before: bytes, now: bytes) -> None:
+    if now != before:
+        raise NotEditable(job_id=job_id, reason="somebody else has changed that meanwhile")
 
 
 def _accepted(codec: PayloadCodec[Any], value: bytes) -> bytes:
