@@ -390,7 +390,7 @@ class BullMQBroker:
         options = options_of(fields.get(b"opts"))
         run = run_of(self._base, native, fields, options)
         if has_died(fields):
-            fields = await self._taken_up(native, run, fields)
+            fields = await self._taken_up(native, token, run, fields)
         epoch, carried = number_in(fields, b"ats"), fields.get(b"progress")
         held = number_in(fields, b"stc") > 0
         saved: Saved | None = None
@@ -422,10 +422,10 @@ class BullMQBroker:
         except (ValueError, OverflowError, Refused) as error:
             logger.error("The scheduler of job %r ends with it: %s", decode_id(native), error)
 
-    async def _taken_up(self, native: bytes, run: str, fields: Fields) -> Fields:
+    async def _taken_up(self, native: bytes, token: bytes, run: str, fields: Fields) -> Fields:
         """The dead job that others have put back (a retry in a dashboard), without its crashes."""
         progress = without_crashes(fields.get(b"progress")) or b""
-        is_carried = await self._run("take_up", native, self._store.key(run), progress)
+        is_carried = await self._run("take_up", native, token, self._store.key(run), progress)
         return {**fields, b"progress": progress} if is_carried else fields
 
     def _held(self, delivery: Delivery) -> Lease:
