@@ -13,6 +13,7 @@ from cnstra.errors import ForeignJobUnread, InvalidOption
 from cnstra.jobs.broker import NewJob
 from cnstra.jobs.checking import check
 from cnstra.jobs.explanation import explain
+from cnstra.testing import WorkerHarness, virtual_time
 from tests.durables import PATIENCE, Story, drain, entry, record_of, until, working
 from tests.node_programs import Bull
 from tests.redis_server import RedisServer
@@ -160,6 +161,31 @@ async def test_a_job_that_cannot_be_read_is_shown_as_it_is(url: str) -> None:
         assert (await record_of(queue, "theirs")).data == b"id=42"
         (problem,) = [one async for one in check(queue, cns.network, ["dead"])]
         assert "not a signal" in problem.reason
+
+
+async def test_an_error_that_cannot_say_what_it_is_hides_no_job(url: str) -> None:
+    class Speechless(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def read(job: ForeignJob) -> Signal[int]:
+        raise Speechless
+
+    async with Queue("q", url, foreign=read) as queue:
+        await add_raw(queue, "theirs", THEIRS)
+        await drain(queue, Story().chain())
+
+        (dead,) = await queue.jobs("dead")
+        assert (dead.id, (await record_of(queue, "theirs")).state) == ("theirs", "dead")
+
+
+async def test_the_tools_for_tests_read_them_alike() -> None:
+    story, read = Story(), Reader()
+    async with Queue("q", "memory://theirs", foreign=read) as queue, virtual_time() as clock:
+        harness = WorkerHarness(Worker(queue, story.chain(), results=["output"]), clock)
+        await add_raw(harness.queue, "theirs", THEIRS)
+        assert await harness.drain() == {"Completed": 1}
+        assert clock.worker(harness.worker).queue.foreign is read
 
 
 def test_what_reads_is_a_function() -> None:

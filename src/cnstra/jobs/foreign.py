@@ -6,7 +6,7 @@ from typing import Any
 
 from cnstra.engine.payloads import decode_json
 from cnstra.engine.signals import Signal
-from cnstra.errors import ForeignJobUnread, UndecodableJob
+from cnstra.errors import ForeignJobUnread, UndecodableJob, text_of
 from cnstra.jobs.envelope import entry_in, job_data, run_in
 
 
@@ -36,7 +36,8 @@ def in_our_form(job_id: str, data: bytes, name: str, run: str, read: ForeignRead
     try:
         return job_data(read(ForeignJob(job_id, _value_in(data), name)), run)
     except Exception as error:
-        raise ForeignJobUnread(job_id=job_id, reason=f"{type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {text_of(error)}"
+        raise ForeignJobUnread(job_id=job_id, reason=reason) from error
 
 
 def _is_ours(job_id: str, data: bytes) -> bool:

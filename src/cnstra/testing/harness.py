@@ -22,7 +22,7 @@ class WorkerHarness:
     """
 
     def __init__(self, worker: Worker, clock: VirtualClock, queue: Queue | None = None) -> None:
-        own = queue or clock.queue(worker.queue.name)
+        own = queue or clock.queue_like(worker.queue)
         own.broker = cast(Any, _Counting(own.broker, self))
         self.worker = self._running = clock.worker(worker, own)
         self._settled: Counter[str] = Counter()

@@ -13,6 +13,7 @@ from cnstra.durable.io_thread import IOThread, Mailbox
 from cnstra.engine.cns import CNS
 from cnstra.errors import InvalidOption
 from cnstra.jobs.broker import Broker
+from cnstra.jobs.foreign import ForeignReader
 from cnstra.jobs.limits import RateLimit
 from cnstra.jobs.queue import Queue
 from cnstra.jobs.settlement import Delivery
@@ -74,23 +75,30 @@ class VirtualClock:
 
     # --- what lives by it
 
-    def queue(self, name: str, url: str | None = None) -> Queue:
+    def queue(
+        self, name: str, url: str | None = None, *, foreign: ForeignReader | None = None
+    ) -> Queue:
         """A queue in memory whose delays, backoffs and leases go by this clock.
 
-        url: `memory://name`, to share it; where it is not given, one of its own.
+        url: `memory://name`, to share it; where it is not given, one of its own. foreign: as of
+        `Queue`.
         """
         self.start()
         if url is None:
             url = f"memory://virtual {next(_numbers)}"
             self._urls.append(url)
-        queue = Queue(name, url, clock=self)
+        queue = Queue(name, url, clock=self, foreign=foreign)
         queue.io = LoopIO()
         queue.broker = cast(Any, PatientBroker(queue.broker))
         return queue
 
+    def queue_like(self, queue: Queue) -> Queue:
+        """One of its name, for the same jobs."""
+        return self.queue(queue.name, foreign=queue.foreign)
+
     def worker(self, worker: Worker, queue: Queue | None = None) -> Worker:
-        """The same worker on a queue of this clock: `queue`, or one named as its own."""
-        other = worker.with_queue(queue or self.queue(worker.queue.name))
+        """The same worker on a queue of this clock: `queue`, or one like its own."""
+        other = worker.with_queue(queue or self.queue_like(worker.queue))
         other.cns = self.cns(other.cns)
         return other
 
