@@ -396,7 +396,7 @@ async def test_a_world_that_outlives_its_run_is_told_of(tmp_path: Path) -> None:
 
 
 async def test_real_processes_share_the_folder_of_their_world() -> None:
-    report = await crash_everywhere(bugs.row_added, ORDER, world=bugs.make_far, engine="processes")
+    report = await crash_everywhere(bugs.row_added, ORDER, world=bugs.Far, engine="processes")
     wrong = await crash_everywhere(
         "tests.crash.bugs:row_before_its_charge", ORDER, world="tests.crash.bugs:make_far",
         engine="processes", replay="ask/DIE/2",

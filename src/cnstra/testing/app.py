@@ -43,7 +43,7 @@ def builder(app: Any, *, in_world: bool = False) -> Callable[..., Worker]:
 
 def world_maker(world: Any) -> Callable[[Path], Any]:
     """Raises `InvalidOption` for what makes none."""
-    make: Any = named(world, FunctionType) if isinstance(world, str) else world
+    make: Any = named(world, object) if isinstance(world, str) else world
     if not _takes(make, Path()):
         raise InvalidOption(option="world", value=world, remedy=NO_WORLD)
     return cast(Callable[[Path], Any], make)
@@ -69,8 +69,8 @@ def target_of(option: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     name = getattr(value, "__qualname__", "<a worker>")
-    if "<" in name or not inspect.isfunction(value):
-        remedy = 'other processes must find it: give "module:name", or a function of a module'
+    if "<" in name or not (inspect.isfunction(value) or inspect.isclass(value)):
+        remedy = 'other processes must find it: give "module:name", or what a module defines'
         raise InvalidOption(option=option, value=value, remedy=remedy)
     if value.__module__ == "__main__":
         return f"{Path(inspect.getfile(value)).resolve()}:{name}"
