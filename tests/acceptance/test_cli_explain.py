@@ -194,6 +194,9 @@ def test_a_queue_that_is_typed_goes_before_one_of_the_environment(dead: Shell) -
     assert dead.json("jobs", "show", "app:queue", "a:b")["state"] == "waiting"
     dead.environment |= {"CNSTRA_URL": "sqlite:///work.db", "CNSTRA_QUEUE": "work"}
     assert dead.json("jobs", "show", "a:b")["state"] == "waiting"
+    dead("enqueue", "request", '{"id": 4, "fail": "no"}', "--job-id", "email:42")
+    dead("worker", "app:worker", "--until-idle", "--log-level", "error")
+    assert dead.json("dead", "redrive", "email:42") == {"redriven": ["email:42"]}
 
 
 def test_every_option_may_come_from_the_environment(dead: Shell) -> None:

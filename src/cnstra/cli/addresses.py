@@ -139,7 +139,7 @@ class Address:
 
 
 def _begin_with_a_queue(words: Sequence[str], counts: range) -> bool:
-    """Whether the first names one in code. Its module must exist where it may be something else."""
+    """Whether the first names one in code. It must be there where it may be something else."""
     if len(words) - 1 not in counts or ":" not in words[0]:
         return False
     return len(words) not in counts or is_there(words[0])

@@ -46,10 +46,16 @@ def load(target: str, kind: type[T]) -> T:
 
 
 def is_there(target: str) -> bool:
-    """Whether `target` begins with a module, or a package, that can be imported."""
+    """Whether a module has that name, or cannot be imported: `load` then says why."""
     _look_here()
-    name = target.partition(":")[0].partition(".")[0]
-    return name.isidentifier() and importlib.util.find_spec(name) is not None
+    module, _, name = target.partition(":")
+    package = module.partition(".")[0]
+    if not package.isidentifier() or importlib.util.find_spec(package) is None:
+        return False
+    try:
+        return hasattr(importlib.import_module(module), name.partition(".")[0])
+    except Exception:
+        return True
 
 
 def neighbours(target: str, kind: type[T]) -> list[T]:
