@@ -86,7 +86,7 @@ async def test_a_worker_that_was_stopped_for_two_leases_has_lost_its_job(
             await asyncio.sleep(max(0.0, stopped_at + 2 * lease - time.monotonic()))
 
             os.kill(stopped.pid, signal.SIGCONT)
-            await stopped.says("is another worker's by now")
+            await stopped.says("is out of our hands")
             os.kill(stopped.pid, signal.SIGTERM)
             assert await stopped.ended() == 0
 

@@ -49,7 +49,7 @@ async def test_a_worker_that_was_overtaken_is_refused_and_loses_the_job(
             await drain(other, quick.chain(), durability=durability)
             assert await job.result(timeout=PATIENCE) == {"results": [7]}
             slow.opens("second")
-            await until(lambda: "another worker's by now" in caplog.text or _lost(caplog))
+            await until(lambda: "is out of our hands" in caplog.text or _lost(caplog))
 
         assert settled.settlements == [Lost()], "it told the broker that it lost the job"
         assert slow.count("third") == 0 or durability != "step"

@@ -332,7 +332,7 @@ class Attempt:
     def _cut_off(self, run: DurableRun, error: BaseException) -> Settled:
         """No more can be written: the run is another worker's, or its store refuses it."""
         if isinstance(error, Fenced | LeaseLost):
-            logger.warning("Job %r is lost: %s", self.delivery.job_id, error)
+            logger.info("Job %r is lost: %s", self.delivery.job_id, error)
             return Settled(Lost(), None)
         try:
             progress = self._wire(run)
@@ -384,4 +384,4 @@ def what_happens_next(attempt: Attempt, settlement: Settlement) -> str:
             goes_on = f"redrive it to go on{_from(attempt.owes(redriven=True))}."
             return f"is dead-lettered, {which} ({error['message']}): {goes_on}"
         case Lost():
-            return "is another worker's by now: nothing is done about it here."
+            return "is out of our hands: whoever has it by now, or when its lease is over, goes on."

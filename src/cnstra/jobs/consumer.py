@@ -185,7 +185,7 @@ class Consumer:
     def _wind_up(self, patience: float) -> None:
         self._freed.set()
         store = self._queue.store
-        if store is not None and patience < inf:
+        if self._held and store is not None and patience < inf:
             self._begin_beside(self._give_up(store, patience))
 
     async def _give_up(self, store: ProgressStore, patience: float) -> None:

@@ -85,7 +85,7 @@ class DeadLettered(msgspec.Struct, frozen=True, gc=False):
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
-    """Another worker has the job by now. There is nothing to tell the broker."""
+    """The job is out of our hands, or given up. There is nothing to tell the broker."""
 
 
 Settlement = Completed | Retry | Requeued | DeadLettered | Lost

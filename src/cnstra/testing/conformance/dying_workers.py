@@ -92,7 +92,7 @@ class DyingWorkers:
                 found = await stage.result(added)
                 record = await stage.until_state(added, "completed")
                 zombie.send(signal.SIGCONT)
-                await zombie.says("another worker's by now")
+                await zombie.says("is out of our hands")
                 zombie.send(signal.SIGTERM)
                 assert await zombie.ended() == 0, zombie.said
             assert await added.record() == record, "the zombie has changed the job"
