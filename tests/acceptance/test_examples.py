@@ -14,6 +14,7 @@ from tests.redis_server import RedisServer
 from tests.sqs_server import SQSServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+DEAD = "is dead-lettered"
 
 
 @pytest.fixture(params=["memory", "sqlite", "bullmq", "nats", "postgres", "rabbitmq", "sqs"])
@@ -195,9 +196,7 @@ def test_one_customers_jobs_keep_their_order(sqs_server: SQSServer, tmp_path: Pa
 
 
 def test_a_stranger_puts_jobs_into_a_queue_on_nats(nats_server: NatsServer, tmp_path: Path) -> None:
-    assert run(
-        "nats_from_outside", nats_server.place(), cwd=tmp_path, warns="is dead-lettered"
-    ) == [
+    assert run("nats_from_outside", nats_server.place(), cwd=tmp_path, warns=DEAD) == [
         "importing user 42",
         "left in the queue: {'waiting': 0, 'delayed': 0, 'active': 0, 'dead': 1}",
         "the dead letter: UndecodableJob",
@@ -205,9 +204,7 @@ def test_a_stranger_puts_jobs_into_a_queue_on_nats(nats_server: NatsServer, tmp_
 
 
 def test_a_stranger_puts_jobs_into_a_queue_on_rabbitmq(rabbitmq_url: str, tmp_path: Path) -> None:
-    *lines, first, second = run(
-        "rabbitmq_from_outside", rabbitmq_url, cwd=tmp_path, warns="is dead-lettered"
-    )
+    *lines, first, second = run("rabbitmq_from_outside", rabbitmq_url, cwd=tmp_path, warns=DEAD)
 
     assert lines == [
         "importing user 42",
