@@ -2,7 +2,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SEED := 1
 # Most tests of real servers wait for them: two processes a core are busy together.
-WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+WORKERS := $(shell expr 5 '*' $$(getconf _NPROCESSORS_ONLN) / 2)
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 # Candidates are run, not just found: version managers leave shims on PATH that only fail.

@@ -23,7 +23,7 @@ def test_the_demo_survives_its_kills(tmp_path: Path) -> None:
     began = time.monotonic()
 
     ended = subprocess.run(
-        [sys.executable, "-m", "cnstra", "demo", "--max-files", "2500", "--report", "report.json"],
+        [sys.executable, "-m", "cnstra", "demo", "--max-files", "5000", "--report", "report.json"],
         cwd=tmp_path, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
 
@@ -32,7 +32,7 @@ def test_the_demo_survives_its_kills(tmp_path: Path) -> None:
     assert str(tmp_path / "report.json") in ended.stdout
     assert "\x1b" not in ended.stdout
     report = json.loads((tmp_path / "report.json").read_text())
-    assert 2000 <= report["totals"]["files"] <= 2500
+    assert 4000 <= report["totals"]["files"] <= 5000
     assert report["totals"]["packages"] == len(report["packages"])
     assert report["identicalToPlainLoop"] is True
     assert sum(kill["running"] > 0 for kill in report["kills"]) >= 3

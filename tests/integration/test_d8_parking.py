@@ -51,7 +51,7 @@ async def test_a_job_longer_than_its_lease_can_be_is_parked_between_its_activati
 @pytest.mark.parametrize("how", ["delay=inf", "put_back=no&delay=1"])
 @pytest.mark.parametrize("blocks", [False, True])
 async def test_a_handler_longer_than_its_lease_can_be_is_handed_over(how: str, blocks: bool):
-    """Given messages that are taken away after a second, a handler of two runs once, to its end,
+    """Given messages that are taken away after 3 s, a handler of 6.6 s runs once, to its end,
     while another worker stands by."""
     starts: list[str] = []
     slow = neuron("slow", {"step": step})
@@ -61,9 +61,9 @@ async def test_a_handler_longer_than_its_lease_can_be_is_handed_over(how: str, b
     async def sleep(left, axon):
         starts.append("slow")
         if blocks:
-            time.sleep(2.2)
+            time.sleep(6.6)
         else:
-            await asyncio.sleep(2.2)
+            await asyncio.sleep(6.6)
         return axon.step.create_signal(left)
 
     @after.dendrite(step)
@@ -71,10 +71,10 @@ async def test_a_handler_longer_than_its_lease_can_be_is_handed_over(how: str, b
         starts.append("after")
         return axon.done.create_signal(left)
 
-    name = f"mail://{uuid.uuid4()}?longest_lease=1&{how}"
+    name = f"mail://{uuid.uuid4()}?longest_lease=3&{how}"
     async with Queue("q", name) as queue, Queue("q", name) as other:
         job = await queue.enqueue(request.create_signal(7))
-        worker = Worker(queue, CNS([slow, after]), results=[done], lease=0.6, crash_limit=1)
+        worker = Worker(queue, CNS([slow, after]), results=[done], lease=1.8, crash_limit=1)
         second = asyncio.to_thread(_work_on, other, CNS([slow, after]))
         await asyncio.gather(worker.run(until_idle=True), second)
         assert await job.result(timeout=5) == {"results": [7]}
@@ -83,7 +83,7 @@ async def test_a_handler_longer_than_its_lease_can_be_is_handed_over(how: str, b
 
 
 def _work_on(queue: Queue, cns: CNS) -> None:
-    asyncio.run(Worker(queue, cns, results=[done], lease=0.6, crash_limit=1).run(until_idle=True))
+    asyncio.run(Worker(queue, cns, results=[done], lease=1.8, crash_limit=1).run(until_idle=True))
 
 
 @pytest.mark.parametrize("scheme", ["memory", "mail"])
