@@ -1,7 +1,7 @@
 BIN := .venv/bin
 READY := .venv/.ready
 SEED := 1
-# Most tests of real servers wait for them: two processes a core are busy together.
+# Most tests of real servers wait for them: five processes are busy together on two cores.
 WORKERS := $(shell expr 5 '*' $$(getconf _NPROCESSORS_ONLN) / 2)
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
