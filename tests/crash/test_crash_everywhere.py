@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from cnstra import CNS, Context, Queue, Worker, collateral, neuron
@@ -450,8 +451,6 @@ async def test_a_handler_may_add_jobs_to_other_queues() -> None:
 
 
 async def test_a_handler_may_use_anyio() -> None:
-    anyio = pytest.importorskip("anyio")
-
     async def on_order(payload: Any, axon: Any, ctx: Context[Any]) -> Any:
         async with anyio.create_task_group() as group:
             group.start_soon(anyio.sleep, 1.0)
