@@ -176,8 +176,8 @@ class Lane:
         """
         if self._hunt.mode == "zombie":
             for pid in self._others:
+                os.kill(pid, signal.SIGTERM)  # before it can end by itself
                 os.kill(pid, signal.SIGCONT)
-                os.kill(pid, signal.SIGTERM)
         for pid in self._others:
             status = ended(pid)
             if status:
